@@ -1,0 +1,11 @@
+"""Settings of the test run."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def pytest_configure(config):
+  config.addinivalue_line(
+    "markers", "slow: takes more than a few seconds; not in the fast lane"
+  )

@@ -1,0 +1,83 @@
+"""The oracle: the transform written out in NumPy float64.
+
+It is slow, follows the textbook, and imports nothing of tfspec.
+"""
+
+import numpy as np
+import scipy.signal
+
+
+def window(spec, frame_length, periodic, scaling):
+  """Returns the scaled window, float64 `[frame_length]`."""
+  if spec is None:
+    values = np.ones(frame_length)
+  elif isinstance(spec, str) or isinstance(spec[0], str):
+    values = scipy.signal.get_window(spec, frame_length, fftbins=periodic)
+  else:
+    values = np.array(spec, np.float64)
+  if scaling == "density":
+    values = values / np.sqrt(np.sum(values**2))
+  if scaling == "spectrum":
+    values = values / np.sum(np.abs(values))
+  return values
+
+
+def frames(signals, frame_length, frame_step, padding):
+  """Cuts `[samples]` into `[num_frames, frame_length]`."""
+  samples = len(signals)
+  if padding == "same":
+    count = -(-samples // frame_step)
+    missing = max(0, (count - 1) * frame_step + frame_length - samples)
+    before = missing // 2
+    signals = np.concatenate(
+      [np.zeros(before), signals, np.zeros(missing - before)]
+    )
+  else:
+    count = 0
+    while count * frame_step + frame_length <= samples:
+      count += 1
+  rows = [
+    signals[i * frame_step : i * frame_step + frame_length]
+    for i in range(count)
+  ]
+  return np.array(rows, np.float64).reshape(count, frame_length)
+
+
+def stft(signals, values, frame_step, fft_length, padding):
+  """Returns the transform of `[samples]`, complex `[num_frames, num_bins]`."""
+  rows = frames(signals, len(values), frame_step, padding) * values
+  turns = np.outer(np.arange(len(values)), np.arange(fft_length // 2 + 1))
+  return rows @ np.exp(-2j * np.pi * (turns % fft_length) / fft_length)
+
+
+def mode(spectrum, name, fft_length, floor):
+  """Returns the values of a mode, `[num_frames, num_features]`."""
+  size = np.abs(spectrum)
+  if name == "log":
+    return np.log(np.maximum(size, floor))
+  if name == "magnitude":
+    return np.maximum(size, floor)
+  if name == "psd":
+    power = size**2
+    for k in range(spectrum.shape[1]):
+      if 0 < k and 2 * k != fft_length:
+        power[:, k] *= 2
+    return power
+  if name == "angle":
+    return np.angle(spectrum)
+  if name == "real":
+    return spectrum.real
+  if name == "imag":
+    return spectrum.imag
+  assert name == "stft"
+  return np.concatenate([spectrum.real, spectrum.imag], axis=1)
+
+
+def layout(per_channel, expand_dims, data_format):
+  """Joins the channels of a clip, each `[num_frames, num_features]`."""
+  if expand_dims and data_format == "channels_last":
+    return np.stack(per_channel, axis=2)
+  if expand_dims:
+    return np.stack(per_channel, axis=0)
+  flat = np.concatenate(per_channel, axis=1)
+  return flat if data_format == "channels_last" else flat.T

@@ -1,0 +1,249 @@
+"""The engines: accuracy, shapes, gradients, precision."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfspec
+from tests import reference
+from tfspec import goldens as contract
+
+ENGINES = ("fft", "kernel")
+# frame_length, frame_step, fft_length: 16 to 4096, odd and even.
+SIZES = [
+  (16, 8, 16),
+  (17, 5, 31),
+  (100, 100, 175),
+  (255, 128, 256),
+  (256, 128, 512),
+  (400, 160, 512),
+  (715, 100, 715),
+  (1009, 1009, 1024),
+  pytest.param((2048, 512, 2048), marks=pytest.mark.slow),
+  pytest.param((4095, 1000, 4096), marks=pytest.mark.slow),
+  pytest.param((4096, 1024, 4096), marks=pytest.mark.slow),
+]
+
+
+def exact(signals, frame_length, frame_step, fft_length, **options):
+  window = reference.window(
+    options.get("window", "hann"),
+    frame_length,
+    options.get("periodic", False),
+    options.get("scaling", "density"),
+  )
+  return reference.stft(
+    np.asarray(signals, np.float64),
+    window,
+    frame_step,
+    fft_length,
+    options.get("padding", "valid"),
+  )
+
+
+def relative_error(parts, expected):
+  actual = np.asarray(parts[0], np.float64) + 1j * np.asarray(parts[1])
+  return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_accuracy(sizes, engine, dtype, jit_compile):
+  signals = np.random.default_rng(0).standard_normal(sizes[0] * 3 + 11)
+  signals = signals.astype(dtype)
+
+  @tf.function(jit_compile=jit_compile)
+  def run(values):
+    return tfspec.stft(values, *sizes, engine=engine)
+
+  error = relative_error(run(tf.constant(signals)), exact(signals, *sizes))
+  assert error <= contract.STFT_BOUNDS[dtype]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_impulse_at_every_position(engine, padding):
+  window = np.linspace(1.0, 3.0, 8) ** 2  # asymmetric
+  options = dict(window=window, padding=padding, scaling=None)
+  impulses = np.eye(21, dtype=np.float32)
+  real, imag = tfspec.stft(impulses, 8, 3, 8, engine=engine, **options)
+  expected = np.stack([exact(row, 8, 3, 8, **options) for row in impulses])
+  np.testing.assert_allclose(real, expected.real, atol=1e-6)
+  np.testing.assert_allclose(imag, expected.imag, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_split_and_joined_equals_whole(engine):
+  signals = np.random.default_rng(1).standard_normal(64 + 24 * 9)
+  whole = tfspec.stft(signals, 64, 24, engine=engine)
+  first = tfspec.stft(signals[: 64 + 24 * 4], 64, 24, engine=engine)
+  second = tfspec.stft(signals[24 * 5 :], 64, 24, engine=engine)
+  for part, left, right in zip(whole, first, second, strict=True):
+    np.testing.assert_allclose(part, np.concatenate([left, right]), atol=1e-14)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("fft_length", [32, 33])
+def test_energy_is_kept(engine, fft_length):
+  signals = np.random.default_rng(2).standard_normal(32)
+  real, imag = tfspec.stft(
+    signals, 32, 32, fft_length, window=None, scaling=None, engine=engine
+  )
+  sides = np.full(fft_length // 2 + 1, 2.0)
+  sides[0] = 1.0
+  if fft_length % 2 == 0:
+    sides[-1] = 1.0
+  power = np.sum(sides * (np.square(real) + np.square(imag))) / fft_length
+  assert power == pytest.approx(np.sum(signals**2), rel=1e-13)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("shape", [(50,), (3, 50), (2, 0, 50), (2, 3, 4, 50)])
+def test_leading_axes_are_kept(engine, shape):
+  signals = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+  for static in (shape, [None] * len(shape)):
+    run = tf.function(
+      lambda values: tfspec.stft(values, 16, 6, engine=engine),
+      input_signature=[tf.TensorSpec(static, tf.float32)],
+    )
+    real, imag = run(signals)
+    assert real.shape == imag.shape == (*shape[:-1], 6, 9)
+    rows = signals.reshape(-1, 50)
+    for row, actual in zip(rows, np.reshape(real, (-1, 6, 9)), strict=True):
+      np.testing.assert_allclose(actual, exact(row, 16, 6, 16).real, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("samples", [0, 1, 15, 16, 17])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_short_clips(engine, samples, padding):
+  # tf.nn.conv1d returns uninitialised memory here, or aborts.
+  signals = np.ones((2, samples), np.float32)
+  expected = exact(signals[0], 16, 8, 16, padding=padding)
+
+  def static(values):
+    return tfspec.stft(values, 16, 8, engine=engine, padding=padding)
+
+  spec = tf.TensorSpec([None, None], tf.float32)
+  dynamic = tf.function(static, input_signature=[spec])
+  for run in (static, dynamic, tf.function(static, jit_compile=True)):
+    real, imag = run(tf.constant(signals))
+    assert real.shape == (2, *expected.shape)
+    np.testing.assert_allclose(real[0], expected.real, atol=1e-6)
+    np.testing.assert_allclose(imag[1], expected.imag, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_dimensions_that_are_known_stay_known(engine):
+  run = tf.function(lambda s: tfspec.stft(s, 400, 160, 512, engine=engine))
+  spec = tf.TensorSpec([4, None, 16000], tf.float32)
+  shape = run.get_concrete_function(spec).output_shapes[0]
+  assert shape.as_list() == [4, None, 98, 257]
+  spec = tf.TensorSpec([None, None], tf.float32)
+  shape = run.get_concrete_function(spec).output_shapes[0]
+  assert shape.as_list() == [None, None, 257]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_short_dtypes_are_computed_in_float32(engine, dtype):
+  signals = tf.cast(tf.random.stateless_normal([999], [1, 2]), dtype)
+  actual = tfspec.stft(signals, 256, 100, engine=engine)
+  wide = tfspec.stft(tf.cast(signals, tf.float32), 256, 100, engine=engine)
+  for short, long in zip(actual, wide, strict=True):
+    assert short.dtype == dtype
+    np.testing.assert_array_equal(short, tf.cast(long, dtype))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_gradient_is_that_of_the_adjoint(engine):
+  # The transform is linear, so <stft(x), y> = <x, gradient of <stft(x), y>>.
+  random = np.random.default_rng(4)
+  signals = tf.constant(random.standard_normal(100))
+  with tf.GradientTape() as tape:
+    tape.watch(signals)
+    parts = tf.concat(tfspec.stft(signals, 32, 12, engine=engine), -1)
+    product = tf.reduce_sum(parts * random.standard_normal(parts.shape))
+  gradient = tape.gradient(product, signals)
+  assert float(tf.reduce_sum(gradient * signals)) == pytest.approx(
+    float(product), rel=1e-12
+  )
+  # The samples behind the last frame take no part.
+  np.testing.assert_array_equal(gradient[32 + 12 * 5 :], np.zeros(8))
+
+
+def test_bad_sample_spoils_only_its_frames():
+  signals = np.zeros((2, 100), np.float32)
+  signals[0, 50] = np.nan
+  for engine in ENGINES:
+    real, _ = tfspec.stft(signals, 16, 8, engine=engine)
+    frames = np.flatnonzero(np.any(np.isnan(real[0]), axis=-1))
+    assert frames.tolist() == [5, 6]
+    assert np.all(np.isfinite(real[1]))
+
+
+@pytest.mark.parametrize("precision", ["high", "highest"])
+@pytest.mark.parametrize("part", ["forward", "gradient"])
+def test_precision_reaches_the_compiled_program(precision, part):
+  config = tfspec.SpectrogramConfig(
+    mode="stft", trainable=True, precision=precision
+  )
+  spectrogram = tfspec.Spectrogram(config)
+
+  @tf.function(jit_compile=True)
+  def run(signals):
+    with tf.GradientTape() as tape:
+      loss = tf.reduce_sum(spectrogram(signals))
+    if part == "forward":
+      return loss
+    return tape.gradient(loss, spectrogram.trainable_variables)
+
+  spec = tf.TensorSpec([1000], tf.float32)
+  program = run.experimental_get_compiler_ir(spec)(stage="hlo")
+  products = [line for line in program.splitlines() if " dot(" in line]
+  assert len(products) >= 2
+  wanted = f"operand_precision={{{precision},{precision}}}"
+  assert all(wanted in line for line in products)
+
+
+@pytest.mark.parametrize("precision", ["high", "highest"])
+def test_precise_gradients_are_those_of_the_convolution(precision):
+  signals = tf.random.stateless_normal([2, 300, 1], [1, 2], dtype=tf.float64)
+  results = []
+  for name in ("default", precision):
+    config = tfspec.SpectrogramConfig(
+      frame_length=64, frame_step=24, trainable=True, precision=name
+    )
+    spectrogram = tfspec.Spectrogram(config, dtype=tf.float64)
+    with tf.GradientTape() as tape:
+      tape.watch(signals)
+      loss = tf.reduce_sum(tf.square(spectrogram(signals)))
+    results.append(
+      tape.gradient(loss, [signals, *spectrogram.trainable_variables])
+    )
+  for plain, precise in zip(*results, strict=True):
+    np.testing.assert_allclose(precise, plain, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+  "signals, error, message",
+  [
+    (np.int16([1, 2]), TypeError, r"Got: int16\. Cast .* / 32768\.0\."),
+    (np.int32([1, 2]), TypeError, r"Got: int32\. Cast .* / 2147483648\.0\."),
+    (np.uint8([1, 2]), TypeError, r"Got: uint8\.$"),
+    (np.complex64([1]), TypeError, r"must be float16, .* Got: complex64\.$"),
+    (["a"], TypeError, r"Got: string\.$"),
+    (np.float32(1.0), ValueError, r"rank 1 or more\. Got: shape=\[\]"),
+  ],
+)
+def test_wrong_signals_are_refused(signals, error, message):
+  with pytest.raises(error, match=message):
+    tfspec.stft(signals)
+
+
+def test_unknown_rank_is_refused():
+  spec = tf.TensorSpec(None, tf.float32)
+  with pytest.raises(ValueError, match="rank 1 or more. Got: shape=unknown"):
+    tf.function(tfspec.stft).get_concrete_function(spec)

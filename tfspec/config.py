@@ -1,0 +1,343 @@
+"""The configuration of a spectrogram: all defaults and all rules.
+
+`SpectrogramConfig` is what the rest of tfspec reads; the proto of the same name
+is how it is stored. This module does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tfspec import config_proto, config_rules
+from tfspec.ops import length_ops, window_ops
+from tfspec.proto import spectrogram_config_pb2 as config_pb2
+
+MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
+
+# Larger values are typing errors, and would take gigabytes before they fail.
+MAX_FFT_LENGTH = 1 << 20
+MAX_KERNEL_SIZE = 1 << 27
+
+CHOICES = {
+  "mode": MODES,
+  "scaling": ("density", "spectrum", None),
+  "padding": ("valid", "same"),
+  "data_format": ("channels_last", "channels_first"),
+  "engine": ("auto", "kernel", "fft"),
+  "precision": ("default", "high", "highest"),
+}
+_LENGTHS = ("frame_length", "frame_step", "fft_length", "sample_rate_hz")
+FLAGS = ("periodic", "expand_dims", "trainable")
+_KERAS_FIELDS = (
+  "mode",
+  "frame_length",
+  "frame_step",
+  "fft_length",
+  "window",
+  "periodic",
+  "scaling",
+  "padding",
+  "data_format",
+  "expand_dims",
+  "trainable",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SpectrogramConfig:
+  """One spectrogram, described once for training, preparing and serving.
+
+  A config is immutable, hashable, and valid from the moment it exists. Lengths
+  are in samples. The fields of `keras.layers.STFTSpectrogram` have its names
+  and defaults.
+
+  Attributes:
+    mode: What a value of the output is: "log" (natural logarithm of the
+      magnitude), "magnitude", "psd" (one-sided power), "real", "imag", "angle"
+      (radians, in [-pi, pi]) or "stft" (all real parts, then all imaginary
+      parts).
+    frame_length: Samples in a frame, at least 1.
+    frame_step: Samples between the starts of two frames, in
+      `[1, frame_length]`. None: half of `frame_length`, at least 1.
+    fft_length: Samples in the Fourier transform, in `[frame_length, 2**20]`; a
+      frame is padded at its end with zeros. None: the smallest power of two
+      that is at least `frame_length`.
+    window: A name or a tuple that `scipy.signal.get_window` knows ("hann",
+      `("kaiser", 8.6)`), `frame_length` values, or None for all ones.
+    periodic: True for a periodic window, False for a symmetric one.
+    scaling: "density" divides the window by the root of its sum of squares,
+      "spectrum" by the sum of its absolute values, None leaves it.
+    padding: "valid" keeps the frames that lie inside the clip, "same" pads with
+      zeros to `ceil(samples / frame_step)` frames.
+    expand_dims: True makes the output an image with a channels axis.
+    data_format: "channels_last" or "channels_first".
+    trainable: True makes the kernels variables.
+    sample_rate_hz: The sample rate that the signals must have, or None.
+    engine: "kernel" (convolution with Fourier kernels), "fft", or "auto":
+      kernel if `trainable`, else fft.
+    precision: "default", "high" or "highest": how the kernel engine multiplies
+      on devices that round operands (TPU, TF32 GPUs). CPUs do not.
+    floor: Smallest magnitude of modes "log" and "magnitude", in
+      `[1e-18, 1e18]`. None: `sqrt(1e-7)`, as Keras has it.
+
+  Raises:
+    ValueError: If a value breaks a rule; the message names the field, the rule
+      and the values.
+    TypeError: If a value is of the wrong type.
+
+  Example:
+    >>> config = SpectrogramConfig(frame_length=400, frame_step=160)
+    >>> config.num_bins, config.num_frames(16000)
+    (257, 98)
+  """
+
+  mode: str = "log"
+  frame_length: int = 256
+  frame_step: int | None = None
+  fft_length: int | None = None
+  window: str | tuple | None = "hann"
+  periodic: bool = False
+  scaling: str | None = "density"
+  padding: str = "valid"
+  expand_dims: bool = False
+  data_format: str = "channels_last"
+  trainable: bool = False
+  sample_rate_hz: int | None = None
+  engine: str = "auto"
+  precision: str = "default"
+  floor: float | None = None
+
+  def __post_init__(self) -> None:
+    """Normalises the values and checks every rule."""
+    for name in _LENGTHS:
+      self._set(name, config_rules.check_integer(name, getattr(self, name)))
+    for name in FLAGS:
+      self._set(name, config_rules.check_flag(name, getattr(self, name)))
+    for name, choices in CHOICES.items():
+      config_rules.check_choice(name, getattr(self, name), choices)
+    self._set("floor", config_rules.check_floor(self.floor))
+    self._set("window", config_rules.normalise_window(self.window))
+    self._check_lengths()
+    self._check_engine()
+    window_ops.window(self.window, self.frame_length, self.periodic)
+
+  def _set(self, name: str, value: object) -> None:
+    object.__setattr__(self, name, value)
+
+  def _values(self) -> dict[str, Any]:
+    return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+  def _check_lengths(self) -> None:
+    if self.frame_length is None:
+      raise TypeError("frame_length must be an integer. Got: None.")
+    config_rules.check_range(
+      "frame_length", self.frame_length, 1, MAX_FFT_LENGTH
+    )
+    step, fft_length = self.frame_step, self.fft_length
+    if step is not None and not 1 <= step <= self.frame_length:
+      raise ValueError(
+        "frame_step must be in [1, frame_length]. Got: "
+        f"frame_step={step}, frame_length={self.frame_length}."
+      )
+    if fft_length is not None:
+      if fft_length < self.frame_length:
+        raise ValueError(
+          "fft_length must be at least frame_length. Got: "
+          f"fft_length={fft_length}, frame_length={self.frame_length}."
+        )
+      config_rules.check_range("fft_length", fft_length, 1, MAX_FFT_LENGTH)
+    if self.sample_rate_hz is not None:
+      config_rules.check_range(
+        "sample_rate_hz", self.sample_rate_hz, 1, 2**31 - 1
+      )
+
+  def _check_engine(self) -> None:
+    if self.trainable and self.engine == "fft":
+      raise ValueError(
+        "engine must be 'auto' or 'kernel' if trainable. Got: "
+        f"engine='fft', trainable={self.trainable}."
+      )
+    resolved = self.resolved()
+    size = self.frame_length * self.num_bins
+    if resolved.engine == "kernel" and size > MAX_KERNEL_SIZE:
+      raise ValueError(
+        "frame_length * num_bins must be at most 2**27 for the kernel engine. "
+        f"Got: frame_length={self.frame_length}, num_bins={self.num_bins}."
+      )
+    if resolved.engine == "fft" and self.precision != "default":
+      raise ValueError(
+        "precision must be 'default' for the fft engine, which does not round "
+        f"operands. Got: precision={self.precision!r}, engine={self.engine!r}, "
+        f"trainable={self.trainable}."
+      )
+
+  def resolved(self) -> SpectrogramConfig:
+    """Returns the equal config in which nothing is left to a default."""
+    changes = {}
+    if self.frame_step is None:
+      changes["frame_step"] = max(1, self.frame_length // 2)
+    if self.fft_length is None:
+      changes["fft_length"] = 1 << (self.frame_length - 1).bit_length()
+    if self.floor is None:
+      changes["floor"] = math.sqrt(1e-7)
+    if self.engine == "auto":
+      changes["engine"] = "kernel" if self.trainable else "fft"
+    # Not dataclasses.replace: that would check this valid config again.
+    result = object.__new__(SpectrogramConfig)
+    result.__dict__.update(self.__dict__, **changes)
+    return result
+
+  @property
+  def num_bins(self) -> int:
+    """Number of frequency bins: `fft_length // 2 + 1`.
+
+    Bin `k` stands for `k * sample_rate_hz / fft_length` hertz.
+    """
+    return self.resolved().fft_length // 2 + 1
+
+  @property
+  def num_features(self) -> int:
+    """Values per frame and channel: `num_bins`, twice that in mode "stft"."""
+    return self.num_bins * (2 if self.mode == "stft" else 1)
+
+  def num_frames(self, samples: int) -> int:
+    """Returns how many frames a clip of `samples` samples gives.
+
+    With "valid" padding frame `m` holds the samples
+    `[m * frame_step, m * frame_step + frame_length)`, and a clip that is
+    shorter than a frame gives none.
+
+    Args:
+      samples: Length of the clip, at least 0.
+
+    Returns:
+      The number of frames.
+    """
+    samples = config_rules.check_integer("samples", samples)
+    config_rules.check_range("samples", samples, 0, math.inf)
+    return length_ops.num_frames(
+      samples, self.frame_length, self.resolved().frame_step, self.padding
+    )
+
+  def fingerprint(self) -> str:
+    """Returns 16 hexadecimal digits that stand for this spectrogram.
+
+    Two configs that resolve to the same values have the same fingerprint, in
+    every process, on every machine and under every TensorFlow version.
+
+    Example:
+      >>> default = SpectrogramConfig()
+      >>> default.fingerprint() == SpectrogramConfig(
+      ...   fft_length=256
+      ... ).fingerprint()
+      True
+    """
+    # One line a field, so that a field added later, which stays out while it
+    # has its default, does not change the fingerprints of today.
+    values = self.resolved()._values()
+    lines = [f"{name}={_canonical(value)}" for name, value in values.items()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+  def to_proto(self) -> config_pb2.SpectrogramConfig:
+    """Returns the proto; every field that is not None is set in it."""
+    return config_proto.from_values(self._values())
+
+  @classmethod
+  def from_proto(cls, proto: config_pb2.SpectrogramConfig) -> SpectrogramConfig:
+    """Returns the config that a proto describes.
+
+    Args:
+      proto: The message. Fields that are not set take their defaults.
+
+    Returns:
+      The config.
+
+    Raises:
+      ValueError: If a value breaks a rule, or the message has fields or enum
+        values that this version of tfspec does not know.
+      TypeError: If `proto` is another kind of message.
+    """
+    return cls(**config_proto.to_values(proto))
+
+  def to_keras(self) -> dict[str, Any]:
+    """Returns the arguments of `keras.layers.STFTSpectrogram`.
+
+    `sample_rate_hz`, `engine`, `precision` and `floor` have no counterpart.
+    """
+    return {name: getattr(self, name) for name in _KERAS_FIELDS}
+
+  @classmethod
+  def from_keras(cls, config: Mapping[str, Any]) -> SpectrogramConfig:
+    """Returns the config of a Keras layer.
+
+    Args:
+      config: What `get_config()` of `keras.layers.STFTSpectrogram` or of
+        `tfspec.layers.STFTSpectrogram` returns.
+
+    Returns:
+      The config. The layer's `name` and `dtype` do not enter.
+
+    Raises:
+      ValueError: If there is an entry that no such layer has.
+    """
+    known = {field.name for field in dataclasses.fields(cls)}
+    values = {k: v for k, v in config.items() if k not in ("name", "dtype")}
+    for name in values:
+      if name not in known:
+        raise ValueError(
+          f"config must hold arguments of STFTSpectrogram. Got: {name!r}."
+        )
+    window = values.get("window")
+    if isinstance(window, Mapping):  # How a `.keras` file stores an array.
+      values["window"] = window["config"]["value"]
+    return cls(**values)
+
+
+def load_config(path: str | os.PathLike[str]) -> SpectrogramConfig:
+  """Reads a config from a file.
+
+  Args:
+    path: A file that ends in `.textproto` or `.pbtxt` (text), `.binpb` or `.pb`
+      (binary), or `.json`.
+
+  Returns:
+    The config.
+
+  Raises:
+    ValueError: If the file is not a valid config; the message starts with its
+      path.
+    OSError: If the file cannot be read.
+  """
+  try:
+    return SpectrogramConfig.from_proto(config_proto.read(path))
+  except (TypeError, ValueError) as e:
+    raise ValueError(f"{os.fspath(path)}: {e}") from e
+
+
+def save_config(
+  config: SpectrogramConfig, path: str | os.PathLike[str]
+) -> None:
+  """Writes a config to a file that `load_config` reads.
+
+  Args:
+    config: The config.
+    path: Where to write; the ending chooses the format, see `load_config`.
+
+  Raises:
+    ValueError: If the ending is none of these.
+    OSError: If the file cannot be written.
+  """
+  config_proto.write(config.to_proto(), path)
+
+
+def _canonical(value: object) -> str:
+  if isinstance(value, tuple):
+    return "(" + ",".join(_canonical(item) for item in value) + ")"
+  if isinstance(value, float):
+    return value.hex()
+  return str(value)

@@ -1,0 +1,107 @@
+"""Rules that a single value of a configuration must keep.
+
+Each function returns the value in its normal form or raises an error that names
+the field, the rule and the value.
+"""
+
+import math
+import numbers
+import reprlib
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def check_integer(name: str, value: object) -> int | None:
+  """Returns the value as an int, or None if it is None."""
+  if value is None:
+    return None
+  if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    raise TypeError(f"{name} must be an integer. Got: {value!r}.")
+  return int(value)
+
+
+def check_range(name: str, value: int, low: int, high: float) -> None:
+  """Checks that a number is in [low, high]."""
+  if not low <= value <= high:
+    rule = f"at least {low}" if high == math.inf else f"in [{low}, {high}]"
+    raise ValueError(f"{name} must be {rule}. Got: {name}={value}.")
+
+
+def check_flag(name: str, value: object) -> bool:
+  """Returns the value as a bool."""
+  if not isinstance(value, bool | np.bool_):
+    raise TypeError(f"{name} must be True or False. Got: {value!r}.")
+  return bool(value)
+
+
+def check_choice(name: str, value: object, choices: tuple) -> None:
+  """Checks that the value is one of the choices."""
+  if value is not None and not isinstance(value, str):
+    raise TypeError(f"{name} must be a string. Got: {value!r}.")
+  if value not in choices:
+    listed = ", ".join(repr(choice) for choice in choices)
+    raise ValueError(f"{name} must be one of {listed}. Got: {name}={value!r}.")
+
+
+def check_floor(value: object) -> float | None:
+  """Returns the floor as a float, or None if it is None."""
+  if value is None:
+    return None
+  if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    raise TypeError(f"floor must be a number. Got: {value!r}.")
+  if not 1e-18 <= value <= 1e18:  # Its square must be a normal float32.
+    raise ValueError(f"floor must be in [1e-18, 1e18]. Got: floor={value}.")
+  return float(value)
+
+
+def normalise_window(window: object) -> str | tuple | None:
+  """Returns the window in its hashable form."""
+  if window is None or isinstance(window, str):
+    return window
+  if isinstance(window, bytes | Mapping | numbers.Number):
+    raise TypeError(_window_type_error(window))
+  try:
+    items = np.asarray(window).tolist() if hasattr(window, "dtype") else window
+    items = tuple(items)
+  except TypeError as e:
+    raise TypeError(_window_type_error(window)) from e
+  if items and isinstance(items[0], str):
+    return _normalise_named_window(items)
+  if not all(
+    isinstance(item, numbers.Real) and not isinstance(item, bool)
+    for item in items
+  ):
+    raise TypeError(_window_type_error(window))
+  return tuple(float(item) for item in items)
+
+
+def _normalise_named_window(items: tuple) -> str | tuple:
+  name, *parameters = items
+  if name == "general_cosine" and len(parameters) == 1:
+    if not isinstance(parameters[0], numbers.Number | str | None):
+      return name, tuple(_check_parameter(items, p) for p in parameters[0])
+  if name in ("exponential", "poisson") and parameters[:1] == [None]:
+    if len(parameters) == 1:
+      return name
+    return name, None, *(_check_parameter(items, p) for p in parameters[1:])
+  if not parameters:
+    return name
+  return name, *(_check_parameter(items, p) for p in parameters)
+
+
+def _check_parameter(window: tuple, value: object) -> float:
+  if not isinstance(value, numbers.Real) or not math.isfinite(value):
+    raise TypeError(
+      "window must have finite numbers behind its name. "
+      f"Got: {value!r} in window={window!r}."
+    )
+  # SciPy wants whole numbers as integers where they count something.
+  return int(value) if value == int(value) else float(value)
+
+
+def _window_type_error(window: object) -> str:
+  return (
+    "window must be a name, a tuple of a name and numbers, a sequence of "
+    f"numbers, or None. Got: {reprlib.repr(window)}."
+  )

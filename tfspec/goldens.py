@@ -1,0 +1,240 @@
+"""Golden vectors: signals, what they must give, and how exactly.
+
+The numeric contract is one number a dtype, `STFT_BOUNDS`: the largest relative
+L2 error of the transform of a frame. What each mode may be off by follows from
+it, see `tolerance`.
+"""
+
+import dataclasses
+import os
+import zipfile
+
+import numpy as np
+import tensorflow as tf
+
+from tfspec import spectrogram as spectrogram_lib
+from tfspec.config import SpectrogramConfig
+
+# Relative L2 error of the real and imaginary parts of a frame, at most. The
+# short dtypes are computed in float32.
+STFT_BOUNDS = {
+  "float16": 5e-7,
+  "bfloat16": 5e-7,
+  "float32": 5e-7,
+  "float64": 1e-14,
+}
+# Relative rounding of a result: half a unit in the last place of the short
+# dtypes, four units for the few operations of a mode in the long ones.
+_ROUNDING = {
+  "float16": 2.0**-11,
+  "bfloat16": 2.0**-8,
+  "float32": 2.0**-21,
+  "float64": 2.0**-50,
+}
+# Half the smallest step near zero, for results that are subnormal there.
+_SMALLEST = {
+  "float16": 2.0**-25,
+  "bfloat16": 1e-38,
+  "float32": 1e-38,
+  "float64": 1e-300,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Golden:
+  """One clip and its spectrogram.
+
+  Attributes:
+    name: What the clip is.
+    signals: Float32 `[samples]`.
+    expected: Float64, the output in the config's layout.
+    tolerance: Largest allowed absolute error of each value of `expected`.
+  """
+
+  name: str
+  signals: np.ndarray
+  expected: np.ndarray
+  tolerance: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Deviation:
+  """The error of an output where it is largest relative to its bound.
+
+  Attributes:
+    error: Absolute error; infinite if a value is not finite or shapes differ.
+    bound: Largest allowed error there.
+  """
+
+  error: float
+  bound: float
+
+  @property
+  def ok(self) -> bool:
+    """Whether the error is within the bound."""
+    return self.error <= self.bound
+
+
+def clips(config: SpectrogramConfig) -> dict[str, np.ndarray]:
+  """Returns the clips of the golden vectors by name, float32 `[samples]`.
+
+  In each every sample differs from its neighbours, but for silence and the
+  impulse; the same bits on every machine.
+  """
+  config = config.resolved()
+  length = config.frame_length + 5 * config.frame_step + 3
+  random = np.random.Generator(np.random.PCG64(20240229))
+  noise = random.standard_normal(length) * 0.1
+  time = np.arange(length) / length
+  chirp = 0.5 * np.sin(np.pi * 0.4 * length * time**2)
+  chirp[length // 3 : length // 2] = 0.0
+  impulse = np.zeros(length)
+  impulse[config.frame_length // 2] = 1.0
+  values = {
+    "noise": noise,
+    "chirp": chirp,
+    "impulse": impulse,
+    "silence": np.zeros(length),
+    "one_frame": noise[: config.frame_length],
+    "short": noise[: config.frame_length - 1],
+  }
+  return {name: clip.astype(np.float32) for name, clip in values.items()}
+
+
+def make(spectrogram: spectrogram_lib.Spectrogram) -> list[Golden]:
+  """Returns the golden vectors of a spectrogram, computed in float64."""
+  config = spectrogram.config
+  result = []
+  for name, signals in clips(config).items():
+    exact = tf.constant(signals, tf.float64)[tf.newaxis]
+    parts = spectrogram_lib.transform(exact, config, spectrogram.kernels)
+    expected = spectrogram_lib.apply_mode(parts, config).numpy()[0]
+    bound = tolerance(
+      config,
+      expected,
+      {part: values.numpy()[0] for part, values in parts.items()},
+    )
+    result.append(
+      Golden(name, signals, arrange(expected, config), arrange(bound, config))
+    )
+  return result
+
+
+def tolerance(
+  config: SpectrogramConfig,
+  expected: np.ndarray,
+  parts: dict[str, np.ndarray],
+  dtype: str = "float32",
+) -> np.ndarray:
+  """Returns how far each value of a spectrogram may be off.
+
+  With `e = STFT_BOUNDS[dtype]` a frame `X` may be off by `d = e * ||X||`, and
+  so may each of its values. From this follow, with `m = max(|X|, floor)`,
+
+  | mode | bound |
+  |---|---|
+  | real, imag, stft | `d`; `||X||` is the largest of all frames |
+  | magnitude | `d` |
+  | psd | `2 (2 |X| d + d^2)` |
+  | log | the larger of `log(1 + d / m)` and `log(m / max(m - d, floor))` |
+  | angle | `asin(d / |X|)`, or pi where `d >= |X|` |
+
+  and, in all of them, some units in the last place of the result.
+
+  Args:
+    config: The config.
+    expected: Exact values of the mode, `[..., num_frames, num_features]`.
+    parts: Exact "real" and "imag" parts, `[..., num_frames, num_bins]`; modes
+      "real" and "imag" may leave out the other.
+    dtype: Dtype of the signals.
+
+  Returns:
+    Float64 of the shape of `expected`.
+  """
+  power = sum(np.square(values) for values in parts.values())
+  norm = np.sqrt(np.sum(power, axis=-1, keepdims=True))
+  if config.mode in ("real", "imag", "stft"):
+    norm = np.max(norm, initial=0.0)
+  off = STFT_BOUNDS[dtype] * norm
+  size, floor = np.sqrt(power), config.resolved().floor
+  clipped = np.maximum(size, floor)
+  if config.mode == "psd":
+    bound = 2 * (2 * size * off + np.square(off))
+  elif config.mode == "log":
+    below = np.maximum(clipped - off, floor)
+    bound = np.maximum(np.log1p(off / clipped), np.log(clipped / below))
+    # Rounding of the argument shifts a logarithm by an absolute amount.
+    bound = bound + _ROUNDING["float64" if dtype == "float64" else "float32"]
+  elif config.mode == "angle":
+    # Where the phase is undefined, any value in [-pi, pi] is right.
+    sure = size > off
+    ratio = np.divide(off, size, out=np.ones_like(size), where=sure)
+    bound = np.where(sure, np.arcsin(ratio), np.pi)
+  else:
+    bound = off
+  rounding = _ROUNDING[dtype] * np.abs(expected)
+  return bound + rounding + _SMALLEST[dtype]
+
+
+def deviation(
+  config: SpectrogramConfig,
+  actual: np.ndarray,
+  expected: np.ndarray,
+  bound: np.ndarray,
+) -> Deviation:
+  """Returns where `actual` is off by most, relative to its bound."""
+  if actual.shape != expected.shape:
+    return Deviation(np.inf, 0.0)
+  if not actual.size:
+    return Deviation(0.0, 0.0)
+  error = np.abs(np.asarray(actual, np.float64) - expected)
+  if config.mode == "angle":  # -pi and pi are the same phase.
+    error = np.minimum(error, np.abs(2 * np.pi - error))
+  error = np.where(np.isfinite(error), error, np.inf)
+  worst = np.unravel_index(np.argmax(error / bound), error.shape)
+  return Deviation(float(error[worst]), float(bound[worst]))
+
+
+def arrange(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
+  """Brings the values of a mono clip, `[frames, features]`, into the layout."""
+  if config.data_format == "channels_last":
+    return values[:, :, np.newaxis] if config.expand_dims else values
+  return values[np.newaxis] if config.expand_dims else values.T
+
+
+def save(
+  goldens: list[Golden], fingerprint: str, path: str | os.PathLike[str]
+) -> None:
+  """Writes golden vectors, and whose they are, into a NumPy archive."""
+  arrays = {"fingerprint": np.array(fingerprint)}
+  for golden in goldens:
+    for field in ("signals", "expected", "tolerance"):
+      arrays[f"{golden.name}/{field}"] = getattr(golden, field)
+  np.savez_compressed(path, **arrays)
+
+
+def load(path: str | os.PathLike[str]) -> tuple[list[Golden], str]:
+  """Reads golden vectors and the fingerprint of their config.
+
+  Raises:
+    ValueError: If the file is not such an archive.
+  """
+  try:
+    with np.load(path, allow_pickle=False) as archive:
+      arrays = dict(archive)
+    fingerprint = str(arrays.pop("fingerprint"))
+    names = dict.fromkeys(key.rsplit("/", 1)[0] for key in arrays)
+    goldens = [
+      Golden(
+        name,
+        *(arrays[f"{name}/{f}"] for f in ("signals", "expected", "tolerance")),
+      )
+      for name in names
+    ]
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+    raise ValueError(
+      f"{os.fspath(path)}: the file must hold golden vectors. Got: {e!r}."
+    ) from e
+  if not goldens:
+    raise ValueError(f"{os.fspath(path)}: the file must hold golden vectors.")
+  return goldens, fingerprint

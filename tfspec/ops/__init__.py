@@ -1,0 +1,1 @@
+"""The operations: plain keywords in, tensors or arrays out."""

@@ -1,0 +1,34 @@
+"""Arithmetic of lengths, the same for Python integers and for tensors."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+Length = TypeVar("Length")
+
+
+def num_frames(
+  samples: Length,
+  frame_length: int,
+  frame_step: int,
+  padding: str,
+  maximum: Callable = max,
+) -> Length:
+  """Returns how many frames a clip of `samples` samples has.
+
+  Args:
+    samples: Length of the clip, an integer or an integer tensor.
+    frame_length: Samples in a frame.
+    frame_step: Samples between the starts of two frames.
+    padding: "valid" or "same".
+    maximum: `max`, or `tf.maximum` where `samples` is a tensor.
+
+  Returns:
+    The number of frames, of the type of `samples`.
+
+  Example:
+    >>> num_frames(1000, 400, 160, "valid"), num_frames(1000, 400, 160, "same")
+    (4, 7)
+  """
+  if padding == "same":
+    return (samples + (frame_step - 1)) // frame_step
+  return maximum((samples - frame_length) // frame_step + 1, 0)

@@ -1,0 +1,158 @@
+"""The engines: real and imaginary parts of the windowed DFT of each frame.
+
+All of them take signals `[..., samples]`, keep one error bound, and give zero
+frames for clips that have none. Lengths must be resolved and valid.
+"""
+
+import math
+
+import tensorflow as tf
+
+from tfspec.ops import shape_ops
+
+# Longer sums are split, since the error of a float32 sum grows with its length:
+# at 4096 samples from 4e-7 to 1e-6 in the CPU's own convolution.
+_MAX_SUM = 512
+
+
+def fft(
+  signals: tf.Tensor,
+  window: tf.Tensor,
+  frame_step: int,
+  fft_length: int,
+  padding: str = "valid",
+  name: str | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Transforms each frame by a fast Fourier transform.
+
+  Args:
+    signals: `[..., samples]`, float32 or float64.
+    window: `[frame_length]`, of the dtype of `signals`.
+    frame_step: Samples between the starts of two frames.
+    fft_length: Length of the transform; any size, odd ones too.
+    padding: "valid" or "same".
+    name: Name scope of the operation.
+
+  Returns:
+    Real and imaginary parts, each `[..., num_frames, num_bins]`.
+  """
+  with tf.name_scope(name or "fft"):
+    frame_length = window.shape[0]
+    signals, num_frames = shape_ops.fit(
+      signals, frame_length, frame_step, padding
+    )
+    frames = shape_ops.frame(signals, frame_length, frame_step) * window
+    spectrum = tf.signal.rfft(frames, [fft_length])[..., :num_frames, :]
+    return tf.math.real(spectrum), tf.math.imag(spectrum)
+
+
+def kernel(
+  signals: tf.Tensor,
+  kernels: tuple[tf.Tensor, ...],
+  frame_step: int,
+  padding: str = "valid",
+  precision: str = "default",
+  name: str | None = None,
+) -> tuple[tf.Tensor, ...]:
+  """Multiplies each frame with each kernel, by a block convolution.
+
+  The signal is laid out as rows of `g` samples, `g` being a common divisor of
+  `frame_length` and `frame_step`, so that the convolution has `g` input
+  channels and moves by whole rows: the frames are never written to memory.
+  Where `g` is 1 it is a plain strided convolution with one input channel.
+
+  Args:
+    signals: `[..., samples]`, float32 or float64.
+    kernels: Each `[frame_length, num_bins]`, of the dtype of `signals`.
+    frame_step: Samples between the starts of two frames.
+    padding: "valid" or "same".
+    precision: "default", "high" or "highest": what is asked of devices that
+      round the operands of products. Other than "default", the frames are
+      written to memory, and the product is an XLA operation that needs a
+      runtime with XLA linked in, as TensorFlow's Python packages have.
+    name: Name scope of the operation.
+
+  Returns:
+    For each kernel `[..., num_frames, num_bins]`.
+  """
+  with tf.name_scope(name or "kernel"):
+    frame_length, num_bins = kernels[0].shape
+    signals, num_frames = shape_ops.fit(
+      signals, frame_length, frame_step, padding
+    )
+    if precision != "default":
+      frames = shape_ops.frame(signals, frame_length, frame_step)
+      return tuple(
+        _precise_product(frames, k, precision)[..., :num_frames, :]
+        for k in kernels
+      )
+    row = _row_length(frame_length, frame_step)
+    *leading, samples = shape_ops.dims(signals)
+    rows = tf.reshape(signals, [_product(leading), samples // row, row])
+    results = (
+      _convolve(rows, tf.reshape(k, [-1, row, num_bins]), frame_step // row)
+      for k in kernels
+    )
+    return tuple(
+      tf.reshape(r[:, :num_frames], [*leading, num_frames, num_bins])
+      for r in results
+    )
+
+
+def _row_length(frame_length: int, frame_step: int) -> int:
+  common = math.gcd(frame_length, frame_step)
+  fewest = -(-common // _MAX_SUM)
+  parts = next(n for n in range(fewest, common + 1) if common % n == 0)
+  return common // parts
+
+
+def _convolve(rows: tf.Tensor, filters: tf.Tensor, stride: int) -> tf.Tensor:
+  """Returns the convolution, as a sum over parts of the filters."""
+  length, row, _ = filters.shape
+  part = max(1, _MAX_SUM // row)
+  results = []
+  for start in range(0, length, part):
+    some = filters[start : start + part]
+    # What lies behind belongs to the other parts: cropped to equal lengths.
+    behind = length - start - some.shape[0]
+    end = shape_ops.dims(rows)[1] - behind
+    results.append(tf.nn.conv1d(rows[:, start:end], some, stride, "VALID"))
+  return tf.add_n(results) if len(results) > 1 else results[0]
+
+
+def _product(sizes: list[int | tf.Tensor]) -> int | tf.Tensor:
+  return math.prod(sizes) if sizes else 1
+
+
+def _precise_product(
+  frames: tf.Tensor, matrix: tf.Tensor, precision: str
+) -> tf.Tensor:
+  """Returns `frames @ matrix` at a precision that the program itself states."""
+  # The one operation whose precision is its own, not the process's. Imported
+  # here because nothing else needs it.
+  from tensorflow.compiler.tf2xla.python import xla
+  from tensorflow.compiler.xla import xla_data_pb2
+
+  level = xla_data_pb2.PrecisionConfig.Precision.Value(precision.upper())
+  config = xla_data_pb2.PrecisionConfig(operand_precision=[level, level])
+
+  def dot(a: tf.Tensor, b: tf.Tensor, a_axes: list, b_axes: list) -> tf.Tensor:
+    numbers = xla_data_pb2.DotDimensionNumbers(
+      lhs_contracting_dimensions=a_axes, rhs_contracting_dimensions=b_axes
+    )
+    return xla.dot_general(a, b, numbers, config)
+
+  @tf.custom_gradient
+  def product(frames: tf.Tensor, matrix: tf.Tensor) -> tuple:
+    last = frames.shape.rank - 1
+    others = list(range(last))
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+      return (
+        dot(upstream, matrix, [last], [1]),
+        dot(frames, upstream, others, others),
+      )
+
+    return dot(frames, matrix, [last], [0]), gradient
+
+  return product(frames, matrix)

@@ -1,0 +1,97 @@
+"""Windows, as NumPy float64 values."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.signal
+
+# A SciPy name, a SciPy tuple ("kaiser", 8.6), the values, or None (all ones).
+WindowLike = str | Sequence[object] | np.ndarray | None
+
+
+def window(
+  spec: WindowLike,
+  frame_length: int,
+  periodic: bool = False,
+  scaling: str | None = None,
+) -> np.ndarray:
+  """Returns the window that each frame is multiplied by.
+
+  Args:
+    spec: A name or tuple that `scipy.signal.get_window` [1] knows, the values
+      themselves, or None for all ones.
+    frame_length: Number of samples in a frame, at least 1.
+    periodic: True for one period of a periodic window, False for a symmetric
+      one. Given values are used as they are.
+    scaling: "density" divides by the root of the sum of squares, "spectrum" by
+      the sum of absolute values, None leaves the window as it is.
+
+  Returns:
+    A read-only float64 array `[frame_length]`.
+
+  Raises:
+    ValueError: If SciPy does not know the window, or the values are not
+      `frame_length` finite numbers, or all of them are zero.
+
+  Example:
+    >>> window("hann", 4, periodic=True).tolist()
+    [0.0, 0.5, 1.0, 0.5]
+
+  References:
+    [1]: https://docs.scipy.org/doc/scipy/reference/signal.windows.html
+  """
+  if spec is None:
+    values = np.ones(frame_length)
+  elif _is_named(spec):
+    values = _named_window(spec, frame_length, periodic)
+  else:
+    values = np.array(spec, np.float64)
+  if values.shape != (frame_length,):
+    raise ValueError(
+      "window must have frame_length values. Got: "
+      f"shape {list(values.shape)}, frame_length={frame_length}."
+    )
+  if not np.all(np.isfinite(values)):
+    raise ValueError(
+      "window must be finite. Got: "
+      f"{values[~np.isfinite(values)][0]} in window={_brief(spec)}, "
+      f"frame_length={frame_length}."
+    )
+  if not np.any(values):
+    raise ValueError(
+      "window must not be zero everywhere. Got: "
+      f"window={_brief(spec)}, frame_length={frame_length}, "
+      f"periodic={periodic}."
+    )
+  if scaling == "density":
+    # The peak is taken out first: the squares of tiny values would underflow.
+    peak = np.max(np.abs(values))
+    values = values / peak / np.sqrt(np.sum(np.square(values / peak)))
+  elif scaling == "spectrum":
+    values = values / np.sum(np.abs(values))
+  values.setflags(write=False)
+  return values
+
+
+def _is_named(spec: WindowLike) -> bool:
+  return isinstance(spec, str) or (
+    isinstance(spec, tuple) and bool(spec) and isinstance(spec[0], str)
+  )
+
+
+def _named_window(
+  spec: str | tuple, frame_length: int, periodic: bool
+) -> np.ndarray:
+  try:
+    return np.asarray(
+      scipy.signal.get_window(spec, frame_length, fftbins=periodic), np.float64
+    )
+  except (ValueError, TypeError, KeyError, IndexError, ArithmeticError) as e:
+    raise ValueError(
+      "window must be a window that scipy.signal.get_window can make. Got: "
+      f"window={spec!r}, frame_length={frame_length} ({e})."
+    ) from e
+
+
+def _brief(spec: WindowLike) -> str:
+  return repr(spec) if spec is None or _is_named(spec) else "the given values"

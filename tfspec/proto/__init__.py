@@ -1,0 +1,1 @@
+"""The schema of the configuration; `tfspec.config` is its only reader."""

@@ -1,0 +1,381 @@
+"""The one place where the configuration meets TensorFlow."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from tfspec.config import SpectrogramConfig
+from tfspec.ops import (
+  dft_ops,
+  shape_ops,
+  spectrum_ops,
+  stft_ops,
+  wav_ops,
+  window_ops,
+)
+
+_FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
+
+
+class Spectrogram(tf.Module):
+  """The spectrogram of a config, as a callable module.
+
+  It runs eagerly, inside `tf.function`, with `jit_compile=True`, in
+  `tf.data.Dataset.map` and in a SavedModel, with the same result within the
+  published error bound. The definition is that of
+  `keras.layers.STFTSpectrogram` [1].
+
+  Attributes:
+    config: The `SpectrogramConfig`.
+    engine: The engine in use, "kernel" or "fft".
+    real_kernel: If the config is trainable, and the mode has a real part, the
+      variable `[frame_length, 1, num_bins]`; else None.
+    imag_kernel: The same for the imaginary part.
+
+  Example:
+    >>> spectrogram = tfspec.Spectrogram(tfspec.SpectrogramConfig())
+    >>> spectrogram(tf.zeros([16000])).shape
+    TensorShape([124, 129])
+
+  References:
+    [1]: https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/
+  """
+
+  def __init__(
+    self,
+    config: SpectrogramConfig,
+    dtype: tf.DType = tf.float32,
+    name: str = "spectrogram",
+  ) -> None:
+    """Creates the module, and the variables of a trainable config.
+
+    Args:
+      config: What to compute.
+      dtype: Dtype of the variables of a trainable config.
+      name: Name of the module.
+    """
+    super().__init__(name=name)
+    if not isinstance(config, SpectrogramConfig):
+      raise TypeError(
+        f"config must be a SpectrogramConfig. Got: {type(config).__name__}."
+      )
+    self.config = config
+    self.engine = config.resolved().engine
+    self.real_kernel = None
+    self.imag_kernel = None
+    if config.trainable:
+      for part in kernel_parts(config.mode):
+        values = initial_kernel(config, part)
+        variable = tf.Variable(values, name=f"{part}_kernel", dtype=dtype)
+        setattr(self, f"{part}_kernel", variable)
+
+  def __call__(self, signals: tf.Tensor) -> tf.Tensor:
+    """Returns the spectrogram of one clip or of a batch.
+
+    Args:
+      signals: `[samples]` (one mono clip), `[samples, channels]` (one clip) or
+        `[batch, samples, channels]`; samples and channels change places with
+        `data_format="channels_first"`. Float16, bfloat16, float32 or float64,
+        usually in [-1, 1]. The two short dtypes are computed in float32.
+
+    Returns:
+      A tensor of the dtype of `signals`, with a leading `batch` axis if they
+      had one, `num_features` being the bins (twice the bins in mode "stft"):
+      `[num_frames, channels * num_features]`, or with `expand_dims`
+      `[num_frames, num_features, channels]`; with channels first
+      `[channels * num_features, num_frames]`, or with `expand_dims`
+      `[channels, num_frames, num_features]`.
+
+    Raises:
+      TypeError: If the signals are not of a floating-point dtype.
+      ValueError: If their rank is not 1, 2 or 3.
+    """
+    with tf.name_scope(self.name):
+      return spectrogram(signals, self.config, self.kernels)
+
+  @property
+  def kernels(self) -> list[tf.Variable]:
+    """The variables of a trainable config, real part first; else empty."""
+    return [k for k in (self.real_kernel, self.imag_kernel) if k is not None]
+
+
+def stft(
+  signals: tf.Tensor,
+  frame_length: int = 256,
+  frame_step: int | None = None,
+  fft_length: int | None = None,
+  window: str | tuple | None = "hann",
+  periodic: bool = False,
+  scaling: str | None = "density",
+  padding: str = "valid",
+  engine: str = "auto",
+  precision: str = "default",
+  name: str | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the short-time Fourier transform as two real tensors.
+
+  Args:
+    signals: `[..., samples]`, float16, bfloat16, float32 or float64. The two
+      short dtypes are computed in float32.
+    frame_length: Samples in a frame.
+    frame_step: Samples between the starts of two frames. None: half of
+      `frame_length`.
+    fft_length: Length of the transform in samples, at least `frame_length`.
+      None: the smallest power of two that is.
+    window: A name or tuple for `scipy.signal.get_window`, values, or None.
+    periodic: True for a periodic window, False for a symmetric one.
+    scaling: "density", "spectrum" or None; see `SpectrogramConfig`.
+    padding: "valid" or "same".
+    engine: "kernel", "fft", or "auto", which is fft here.
+    precision: "default", "high" or "highest", for the kernel engine.
+    name: Name scope of the operation.
+
+  Returns:
+    The real and the imaginary part, each `[..., num_frames, num_bins]`, of the
+    dtype of `signals`. Entry `[m, k]` belongs to the frame that starts at
+    sample `m * frame_step` ("valid" padding) and to the frequency
+    `k / fft_length` cycles per sample.
+
+  Raises:
+    ValueError: If an argument breaks a rule; see `SpectrogramConfig`.
+    TypeError: If the signals are not of a floating-point dtype.
+
+  Example:
+    >>> real, imag = tfspec.stft(tf.ones([1024]), frame_length=512)
+    >>> real.shape, imag.shape
+    (TensorShape([3, 257]), TensorShape([3, 257]))
+  """
+  config = SpectrogramConfig(
+    mode="stft",
+    frame_length=frame_length,
+    frame_step=frame_step,
+    fft_length=fft_length,
+    window=window,
+    periodic=periodic,
+    scaling=scaling,
+    padding=padding,
+    engine=engine,
+    precision=precision,
+  )
+  with tf.name_scope(name or "stft"):
+    signals = _check_dtype(signals)
+    if signals.shape.rank is None or signals.shape.rank < 1:
+      raise ValueError(
+        "signals must have rank 1 or more. Got: "
+        f"shape={_shape_text(signals.shape)}."
+      )
+    parts = transform(_widen(signals), config, [])
+    real, imag = parts["real"], parts["imag"]
+    return tf.cast(real, signals.dtype), tf.cast(imag, signals.dtype)
+
+
+def spectrogram(
+  signals: tf.Tensor,
+  config: SpectrogramConfig,
+  kernels: list[tf.Tensor],
+) -> tf.Tensor:
+  """Returns the spectrogram; `Spectrogram` and the Keras layer are this.
+
+  Args:
+    signals: See `Spectrogram.__call__`.
+    config: What to compute.
+    kernels: Kernels `[frame_length, 1, num_bins]`, one for each of
+      `kernel_parts(config.mode)`, or none for the Fourier kernels.
+
+  Returns:
+    See `Spectrogram.__call__`.
+  """
+  signals = _check_dtype(signals)
+  rank = signals.shape.rank
+  if rank not in (1, 2, 3):
+    raise ValueError(
+      "signals must have rank 1, 2 or 3: [samples], [samples, channels] or "
+      f"[batch, samples, channels]. Got: shape={_shape_text(signals.shape)}."
+    )
+  channels_last = config.data_format == "channels_last"
+  batch = _widen(signals)
+  if rank == 1:
+    batch = batch[tf.newaxis, tf.newaxis, :]
+  else:
+    if channels_last:
+      batch = _swap_last_axes(batch)
+    if rank == 2:
+      batch = batch[tf.newaxis]
+  values = apply_mode(transform(batch, config, kernels), config)
+  values = tf.cast(_arrange(values, config), signals.dtype)
+  return values if rank == 3 else values[0]
+
+
+def decode_wav(
+  contents: tf.Tensor, config: SpectrogramConfig
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Decodes a WAV file for a config.
+
+  Args:
+    contents: Bytes of the file, a scalar string.
+    config: The config: its `data_format` says how the signals are laid out, and
+      its `sample_rate_hz`, if there is one, what the rate must be.
+
+  Returns:
+    Signals, float32 `[samples, channels]` or with channels first
+    `[channels, samples]`, and the sample rate in hertz, an int32 scalar.
+
+  Raises:
+    tf.errors.InvalidArgumentError: If the file cannot be read, or its rate is
+      not the config's.
+  """
+  signals, sample_rate_hz = wav_ops.decode_wav(contents)
+  if config.sample_rate_hz is not None:
+    check = tf.debugging.Assert(
+      tf.equal(sample_rate_hz, config.sample_rate_hz),
+      [
+        "The sample rate must be the config's. Got: "
+        f"sample_rate_hz={config.sample_rate_hz} in the config, in the file",
+        sample_rate_hz,
+      ],
+    )
+    # In eager mode there is nothing to wait for: the check has run.
+    with tf.control_dependencies([] if check is None else [check]):
+      signals = tf.identity(signals)
+  if config.data_format == "channels_first":
+    signals = tf.transpose(signals)
+  return signals, sample_rate_hz
+
+
+def time_axis(config: SpectrogramConfig) -> int:
+  """Returns which axis of a batch of spectrograms counts the frames."""
+  return 1 if config.data_format == "channels_last" else 2
+
+
+def kernel_parts(mode: str) -> tuple[str, ...]:
+  """Returns which kernels a mode needs: "real", "imag" or both."""
+  return (mode,) if mode in ("real", "imag") else ("real", "imag")
+
+
+def initial_kernel(config: SpectrogramConfig, part: str) -> np.ndarray:
+  """Returns the Fourier kernel of a config in the layout of Keras.
+
+  Args:
+    config: The config.
+    part: "real" or "imag".
+
+  Returns:
+    Float64 `[frame_length, 1, num_bins]`.
+  """
+  kernels = dict(zip(("real", "imag"), _kernels(config), strict=True))
+  return kernels[part][:, np.newaxis, :]
+
+
+def _window(config: SpectrogramConfig) -> np.ndarray:
+  return window_ops.window(
+    config.window, config.frame_length, config.periodic, config.scaling
+  )
+
+
+@functools.lru_cache(maxsize=4)
+def _kernels(config: SpectrogramConfig) -> tuple[np.ndarray, np.ndarray]:
+  return dft_ops.fourier_kernels(_window(config), config.resolved().fft_length)
+
+
+def transform(
+  signals: tf.Tensor, config: SpectrogramConfig, kernels: list[tf.Tensor]
+) -> dict[str, tf.Tensor]:
+  """Returns the parts of the transform that the mode needs.
+
+  The signals are `[..., samples]`, the parts `[..., num_frames, num_bins]`.
+  """
+  config = config.resolved()
+  parts = kernel_parts(config.mode)
+  if config.engine == "fft":
+    values = stft_ops.fft(
+      signals,
+      tf.constant(_window(config), signals.dtype),
+      config.frame_step,
+      config.fft_length,
+      config.padding,
+    )
+    return dict(zip(("real", "imag"), values, strict=True))
+  if kernels:
+    matrices = [tf.cast(k, signals.dtype)[:, 0, :] for k in kernels]
+  else:
+    by_part = dict(zip(("real", "imag"), _kernels(config), strict=True))
+    matrices = [tf.constant(by_part[p], signals.dtype) for p in parts]
+  values = stft_ops.kernel(
+    signals, matrices, config.frame_step, config.padding, config.precision
+  )
+  return dict(zip(parts, values, strict=True))
+
+
+def apply_mode(
+  parts: dict[str, tf.Tensor], config: SpectrogramConfig
+) -> tf.Tensor:
+  """Returns the values of the config's mode, `[..., num_features]`."""
+  config = config.resolved()
+  if config.mode in ("real", "imag"):
+    return parts[config.mode]
+  real, imag = parts["real"], parts["imag"]
+  if config.mode == "magnitude":
+    return spectrum_ops.magnitude(real, imag, config.floor)
+  if config.mode == "log":
+    return spectrum_ops.log(real, imag, config.floor)
+  if config.mode == "psd":
+    return spectrum_ops.psd(real, imag, config.fft_length)
+  if config.mode == "angle":
+    return spectrum_ops.angle(real, imag)
+  return spectrum_ops.stft(real, imag)
+
+
+def _arrange(values: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
+  """Brings `[batch, channels, num_frames, num_features]` into the layout."""
+  if config.expand_dims:
+    if config.data_format == "channels_last":
+      return tf.transpose(values, [0, 2, 3, 1])
+    return values
+  batch, channels, frames, features = shape_ops.dims(values)
+  if config.data_format == "channels_first":
+    values = tf.transpose(values, [0, 1, 3, 2])
+    return tf.reshape(values, [batch, channels * features, frames])
+  if values.shape[1] != 1:
+    values = tf.transpose(values, [0, 2, 1, 3])
+  return tf.reshape(values, [batch, frames, channels * features])
+
+
+def _swap_last_axes(signals: tf.Tensor) -> tf.Tensor:
+  """Turns `[..., samples, channels]` into `[..., channels, samples]`."""
+  *leading, samples, channels = shape_ops.dims(signals)
+  if signals.shape[-1] == 1:  # A reshape moves no data.
+    return tf.reshape(signals, [*leading, channels, samples])
+  return tf.linalg.matrix_transpose(signals)
+
+
+def _check_dtype(signals: tf.Tensor) -> tf.Tensor:
+  if isinstance(signals, tf.RaggedTensor | tf.SparseTensor):
+    raise TypeError(
+      "signals must be a dense tensor. Got: "
+      f"{type(signals).__name__}. Map the clips before they are batched."
+    )
+  signals = tf.convert_to_tensor(signals)
+  if signals.dtype not in _FLOATS:
+    hint = ""
+    if signals.dtype.is_integer and signals.dtype.min < 0:
+      hint = (
+        " Cast and scale integer samples first: "
+        f"tf.cast(signals, tf.float32) / {-float(signals.dtype.min)}."
+      )
+    raise TypeError(
+      "signals must be float16, bfloat16, float32 or float64. Got: "
+      f"{signals.dtype.name}.{hint}"
+    )
+  return signals
+
+
+def _widen(signals: tf.Tensor) -> tf.Tensor:
+  """Casts the short dtypes to float32, in which they are computed."""
+  if signals.dtype in (tf.float16, tf.bfloat16):
+    return tf.cast(signals, tf.float32)
+  return signals
+
+
+def _shape_text(shape: tf.TensorShape) -> str:
+  return "unknown" if shape.rank is None else str(shape.as_list())
