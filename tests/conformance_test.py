@@ -1,0 +1,68 @@
+"""Every golden through every route, against the float64 oracle."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfspec
+from tests.goldens import GOLDENS
+from tfspec import goldens as contract
+
+
+def eager(golden, signals):
+  return tfspec.Spectrogram(golden.config())(signals)
+
+
+def graph(golden, signals):
+  # Nothing known but the rank: the harder case for shapes.
+  spec = tf.TensorSpec([None, None, None], signals.dtype)
+  function = tf.function(
+    tfspec.Spectrogram(golden.config()), input_signature=[spec]
+  )
+  return function(signals)
+
+
+def xla(golden, signals):
+  return tf.function(tfspec.Spectrogram(golden.config()), jit_compile=True)(
+    signals
+  )
+
+
+def dataset_map(golden, signals):
+  map_fn = tfspec.spectrogram_fn(tfspec.Spectrogram(golden.config()))
+  if not signals.shape[0]:
+    dataset = tf.data.Dataset.from_tensors(signals)
+    mapped = dataset.map(map_fn)
+    return next(iter(mapped))
+  dataset = tf.data.Dataset.from_tensor_slices(signals)
+  mapped = dataset.map(map_fn)
+  return next(iter(mapped.batch(signals.shape[0])))
+
+
+def keras_layer(golden, signals):
+  # A pure short policy would round the kernels, as it does in Keras.
+  mixed = "mixed_" if golden.dtype in ("float16", "bfloat16") else ""
+  layer = tfspec.layers.STFTSpectrogram.from_spectrogram_config(
+    golden.config(), dtype=mixed + golden.dtype
+  )
+  return layer(signals)
+
+
+ROUTES = (eager, graph, xla, dataset_map, keras_layer)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.__name__)
+@pytest.mark.parametrize("golden", GOLDENS, ids=lambda golden: golden.name)
+def test_route_agrees_with_oracle(golden, route):
+  signals = tf.cast(golden.signals(), golden.dtype)
+  expected, bound = golden.expected()
+  actual = route(golden, signals)
+  assert actual.dtype == golden.dtype
+  assert actual.shape == expected.shape
+  deviation = contract.deviation(
+    golden.config(),
+    np.asarray(tf.cast(actual, tf.float64)),
+    expected,
+    bound,
+  )
+  assert deviation.ok, deviation

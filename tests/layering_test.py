@@ -1,0 +1,76 @@
+"""Imports run one way: a module imports only modules of the rows above it."""
+
+import ast
+import pathlib
+
+ROOT = pathlib.Path(__file__).parent.parent
+LAYERS = [
+  ["tfspec.proto.spectrogram_config_pb2"],
+  ["tfspec.ops.length_ops", "tfspec.ops.window_ops", "tfspec.ops.dft_ops"],
+  ["tfspec.config_rules", "tfspec.config_proto"],
+  ["tfspec.config"],
+  ["tfspec.errors", "tfspec.ops.shape_ops", "tfspec.ops.spectrum_ops"],
+  ["tfspec.ops.stft_ops", "tfspec.ops.wav_ops"],
+  ["tfspec.spectrogram"],
+  ["tfspec.goldens", "tfspec.plot", "tfspec.data.records"],
+  ["tfspec.layers", "tfspec.export", "tfspec.data.audio"],
+  ["tfspec.data.dataset", "tfspec.data.prepare"],
+  ["tfspec.data", "tfspec.verify"],
+  ["tfspec.cli"],
+  ["tfspec", "tfspec.__main__"],
+]
+# Facades hold nothing: importing through them says nothing about layers.
+FACADES = {"tfspec.ops", "tfspec.proto"}
+# The operations take plain keywords: they never see the config.
+NEVER = {"tfspec.ops": "tfspec.config"}
+
+
+def modules():
+  found = {}
+  for path in sorted((ROOT / "tfspec").rglob("*.py")):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    name = ".".join(parts).removesuffix(".__init__")
+    if name not in FACADES:
+      found[name] = path
+  return found
+
+
+def imports(path, known):
+  """Returns the modules of tfspec that a file imports."""
+  found = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      found |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      inner = {f"{node.module}.{alias.name}" for alias in node.names}
+      found |= {name if name in known else node.module for name in inner}
+  return {name for name in found if name.split(".")[0] == "tfspec"} - FACADES
+
+
+def test_every_module_has_its_layer():
+  assert sorted(sum(LAYERS, [])) == sorted(modules())
+
+
+def test_imports_run_one_way():
+  rank = {name: i for i, layer in enumerate(LAYERS) for name in layer}
+  for name, path in modules().items():
+    for imported in imports(path, rank):
+      assert rank[imported] < rank[name], f"{name} imports {imported}"
+      for package, forbidden in NEVER.items():
+        assert not (
+          name.startswith(package) and imported.startswith(forbidden)
+        ), f"{name} imports {imported}"
+
+
+def test_keras_is_imported_by_the_layers_alone():
+  users = {
+    name
+    for name, path in modules().items()
+    if any(
+      "keras" in (getattr(node, "module", None) or "").split(".")
+      or any(alias.name.split(".")[0] == "keras" for alias in node.names)
+      for node in ast.walk(ast.parse(path.read_text()))
+      if isinstance(node, ast.Import | ast.ImportFrom)
+    )
+  }
+  assert users == {"tfspec.layers"}

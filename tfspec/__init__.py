@@ -1,0 +1,25 @@
+"""One spectrogram for training, preparing data and serving in TensorFlow."""
+
+from tfspec import data, layers
+from tfspec.config import SpectrogramConfig, load_config, save_config
+from tfspec.data.dataset import spectrogram_fn
+from tfspec.export import export_saved_model
+from tfspec.ops.wav_ops import decode_wav
+from tfspec.spectrogram import Spectrogram, stft
+from tfspec.verify import verify
+
+__version__ = "0.1.0"
+
+__all__ = [
+  "Spectrogram",
+  "SpectrogramConfig",
+  "data",
+  "decode_wav",
+  "export_saved_model",
+  "layers",
+  "load_config",
+  "save_config",
+  "spectrogram_fn",
+  "stft",
+  "verify",
+]

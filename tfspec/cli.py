@@ -1,0 +1,198 @@
+"""The command line."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+import tensorflow as tf
+from absl import app, logging
+from absl.flags import argparse_flags
+
+from tfspec import config as config_lib
+from tfspec import errors, plot
+from tfspec.config import SpectrogramConfig
+from tfspec.data import prepare
+from tfspec.export import export_saved_model
+from tfspec.spectrogram import Spectrogram, decode_wav
+from tfspec.verify import verify
+
+
+def run() -> None:
+  """Runs the command line; the entry point of `tfspec`."""
+  # TensorFlow's notes on its own progress would bury the answer.
+  logging.set_verbosity(logging.ERROR)
+  tf.get_logger().setLevel("ERROR")
+  app.run(_main, flags_parser=_parse)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+  parser = argparse_flags.ArgumentParser(
+    prog="tfspec",
+    description="One spectrogram for training, preparing data and serving.",
+  )
+  commands = parser.add_subparsers(dest="command", required=True)
+
+  command = commands.add_parser(
+    "prepare", help="WAV files in, sharded TFRecords and a manifest out"
+  )
+  command.add_argument("input", help="folder of WAV files")
+  command.add_argument("output", help="folder to make")
+  command.add_argument(
+    "--shard_mb", type=int, default=128, help="size of a shard in megabytes"
+  )
+  command.add_argument(
+    "--workers", type=int, default=2, help="files in work at a time"
+  )
+  _add_config_arguments(command)
+  command.set_defaults(run=_prepare)
+
+  command = commands.add_parser("export", help="a SavedModel for TF Serving")
+  command.add_argument("path", help="folder to make, say models/speech/1")
+  command.add_argument(
+    "--channels", type=int, help="channels of the signals; unset: mono"
+  )
+  _add_config_arguments(command)
+  command.set_defaults(run=_export)
+
+  command = commands.add_parser(
+    "verify", help="prove that a SavedModel computes what it did at export"
+  )
+  command.add_argument("path", help="folder of the SavedModel")
+  command.set_defaults(run=_verify)
+
+  command = commands.add_parser("plot", help="draw WAV files into a PNG")
+  command.add_argument("inputs", nargs="+", help="WAV files")
+  command.add_argument("--output", required=True, help="PNG file to write")
+  _add_config_arguments(command)
+  command.set_defaults(run=_plot)
+  return parser.parse_args(argv[1:])
+
+
+def _main(arguments: argparse.Namespace) -> int:
+  try:
+    return arguments.run(arguments)
+  except (ImportError, OSError, TypeError, ValueError) as e:
+    message = str(e)
+  except tf.errors.OpError as e:
+    message = errors.sentence(e)
+  print(f"tfspec {arguments.command}: {message}", file=sys.stderr)
+  return 1
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+  summary = prepare.prepare(
+    arguments.input,
+    arguments.output,
+    _config(arguments),
+    shard_bytes=arguments.shard_mb << 20,
+    workers=arguments.workers,
+    progress=sys.stderr,
+  )
+  print(
+    f"{summary.written} written, {summary.skipped} skipped "
+    f"({arguments.output}/manifest.jsonl says why), "
+    f"{summary.audio_seconds:.1f} s of audio in {summary.seconds:.1f} s"
+  )
+  if summary.contact_sheet:
+    print(f"contact sheet: {summary.contact_sheet}")
+  return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+  config = _config(arguments)
+  export_saved_model(config, arguments.path, arguments.channels)
+  print(f"exported {arguments.path}, config {config.fingerprint()}")
+  return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+  report = verify(arguments.path)
+  print(report)
+  return 0 if report.ok else 1
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+  config = _config(arguments)
+  spectrogram = Spectrogram(config)
+  panels = []
+  for path in arguments.inputs:
+    signals, sample_rate_hz = decode_wav(tf.io.read_file(path), config)
+    values = spectrogram(signals).numpy()
+    panels.append(plot.Panel(path, values, int(sample_rate_hz)))
+  plot.contact_sheet(panels, config, arguments.output)
+  print(f"drew {arguments.output}")
+  return 0
+
+
+def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds `--config` and a flag for every field of the config."""
+  group = parser.add_argument_group(
+    "config", "a file, and fields that replace those of the file"
+  )
+  group.add_argument(
+    "--config", help="a .textproto, .binpb or .json file; unset: all defaults"
+  )
+  for field in dataclasses.fields(SpectrogramConfig):
+    group.add_argument(
+      f"--{field.name}",
+      type=_FIELD_TYPES.get(field.name, str),
+      default=argparse.SUPPRESS,
+      help=_field_help(field),
+    )
+
+
+def _config(arguments: argparse.Namespace) -> SpectrogramConfig:
+  config = SpectrogramConfig()
+  if arguments.config:
+    config = config_lib.load_config(arguments.config)
+  given = {
+    field.name: getattr(arguments, field.name)
+    for field in dataclasses.fields(SpectrogramConfig)
+    if hasattr(arguments, field.name)
+  }
+  return dataclasses.replace(config, **given)
+
+
+def _field_help(field: dataclasses.Field) -> str:
+  if field.name in config_lib.CHOICES:
+    choices = ", ".join(str(c).lower() for c in config_lib.CHOICES[field.name])
+    return f"{choices} (default: {str(field.default).lower()})"
+  if field.name in config_lib.FLAGS:
+    return f"true or false (default: {str(field.default).lower()})"
+  if field.name == "window":
+    return "a SciPy name, as kaiser,8.6 with numbers, or none (default: hann)"
+  return f"a number (default: {str(field.default).lower()})"
+
+
+def _boolean(text: str) -> bool:
+  if text.lower() not in ("true", "false"):
+    raise argparse.ArgumentTypeError(f"must be true or false. Got: {text}.")
+  return text.lower() == "true"
+
+
+def _optional(text: str) -> str | None:
+  return None if text.lower() == "none" else text
+
+
+def _window(text: str) -> str | tuple | None:
+  """Reads "hann", "none", or a name and its numbers: "kaiser,8.6"."""
+  name, *numbers = text.split(",")
+  if not numbers:
+    return _optional(name)
+  parameters = [float(number) for number in numbers]
+  return (name, parameters) if name == "general_cosine" else (name, *parameters)
+
+
+_FIELD_TYPES = {
+  "frame_length": int,
+  "frame_step": int,
+  "fft_length": int,
+  "sample_rate_hz": int,
+  "periodic": _boolean,
+  "expand_dims": _boolean,
+  "trainable": _boolean,
+  "scaling": _optional,
+  "window": _window,
+  "floor": float,
+}

@@ -1,0 +1,200 @@
+"""The Keras layer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfspec import spectrogram as spectrogram_lib
+from tfspec.config import SpectrogramConfig
+
+# The arguments that the Keras layer does not have, with their defaults here.
+_OWN_FIELDS = {
+  "sample_rate_hz": None,
+  "engine": "kernel",
+  "precision": "default",
+  "floor": None,
+}
+
+
+@keras.saving.register_keras_serializable(package="tfspec")
+class STFTSpectrogram(keras.layers.Layer):
+  """A drop-in for `keras.layers.STFTSpectrogram` [1] on TensorFlow.
+
+  It has the arguments, weights, shapes and results of that layer, but for the
+  differences that the README lists. The kernels are trainable by default, as
+  there; with `trainable=False` the layer has the same weights and does not
+  train them.
+
+  Attributes:
+    spectrogram_config: The `tfspec.SpectrogramConfig` of the layer.
+    real_kernel: Weight `[frame_length, 1, num_bins]`, in modes with a real
+      part.
+    imag_kernel: The same for the imaginary part.
+
+  Args:
+    mode: See `tfspec.SpectrogramConfig`, here and below.
+    frame_length: Samples in a frame.
+    frame_step: Samples between the starts of two frames.
+    fft_length: Samples in the Fourier transform.
+    window: Name, tuple, values or None.
+    periodic: True for a periodic window.
+    scaling: "density", "spectrum" or None.
+    padding: "valid" or "same".
+    expand_dims: True for an image with a channels axis.
+    data_format: "channels_last", "channels_first", or None for
+      `keras.config.image_data_format()`.
+    sample_rate_hz: The sample rate that the signals must have, or None.
+    engine: "kernel", or "auto", which is the same here. With "fft" the layer is
+      fast on CPU and GPU, has no weights, and must be `trainable=False`.
+    precision: "default", "high" or "highest".
+    floor: Smallest magnitude of modes "log" and "magnitude".
+    **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
+
+  Call arguments:
+    inputs: `[batch, samples, channels]`, or with channels first
+      `[batch, channels, samples]`; float16, bfloat16, float32 or float64.
+
+  Returns:
+    As `tfspec.Spectrogram` for a batch, in the layer's compute dtype.
+
+  Raises:
+    ValueError: If an argument breaks a rule of `tfspec.SpectrogramConfig`.
+    TypeError: If the inputs are not of a floating-point dtype.
+
+  Example:
+    >>> layer = tfspec.layers.STFTSpectrogram(frame_length=256, fft_length=512)
+    >>> layer(tf.zeros([3, 16000, 1])).shape
+    TensorShape([3, 124, 257])
+
+  References:
+    [1]: https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/
+  """
+
+  def __init__(
+    self,
+    mode: str = "log",
+    frame_length: int = 256,
+    frame_step: int | None = None,
+    fft_length: int | None = None,
+    window: str | tuple | None = "hann",
+    periodic: bool = False,
+    scaling: str | None = "density",
+    padding: str = "valid",
+    expand_dims: bool = False,
+    data_format: str | None = None,
+    *,
+    sample_rate_hz: int | None = None,
+    engine: str = "auto",
+    precision: str = "default",
+    floor: float | None = None,
+    **kwargs: Any,
+  ) -> None:
+    """Creates the layer; its weights come with `build`."""
+    super().__init__(**kwargs)
+    if keras.backend.backend() != "tensorflow":
+      raise RuntimeError(
+        "The Keras backend must be 'tensorflow'. Got: "
+        f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow."
+      )
+    self.spectrogram_config = SpectrogramConfig(
+      mode=mode,
+      frame_length=frame_length,
+      frame_step=frame_step,
+      fft_length=fft_length,
+      window=window,
+      periodic=periodic,
+      scaling=scaling,
+      padding=padding,
+      expand_dims=expand_dims,
+      data_format=data_format or keras.config.image_data_format(),
+      trainable=self.trainable,
+      sample_rate_hz=sample_rate_hz,
+      # Weights that may have been trained elsewhere must be used.
+      engine="kernel" if engine == "auto" else engine,
+      precision=precision,
+      floor=floor,
+    )
+    self.real_kernel = None
+    self.imag_kernel = None
+    self.input_spec = keras.layers.InputSpec(ndim=3)
+
+  @classmethod
+  def from_spectrogram_config(
+    cls, config: SpectrogramConfig, **kwargs: Any
+  ) -> "STFTSpectrogram":
+    """Returns the layer of a config.
+
+    Args:
+      config: The config. Without `trainable` its engine is kept, so that the
+        layer has weights only if that is "kernel".
+      **kwargs: `name` and `dtype` of `keras.layers.Layer`.
+
+    Returns:
+      The layer.
+    """
+    arguments = config.to_keras()
+    for name in _OWN_FIELDS:
+      arguments[name] = getattr(config, name)
+    arguments["engine"] = config.resolved().engine
+    return cls(**arguments, **kwargs)
+
+  def build(self, input_shape: tuple) -> None:
+    """Creates the weights."""
+    del input_shape
+    config = self.spectrogram_config
+    if config.engine == "fft":
+      return
+    for part in spectrogram_lib.kernel_parts(config.mode):
+      values = spectrogram_lib.initial_kernel(config, part)
+      weight = self.add_weight(
+        name=f"{part}_kernel",
+        shape=values.shape,
+        initializer=_constant(values),
+        autocast=False,  # The product is computed in float32 or better.
+      )
+      setattr(self, f"{part}_kernel", weight)
+
+  def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    """Returns the spectrogram of a batch."""
+    weights = (self.real_kernel, self.imag_kernel)
+    kernels = [tf.convert_to_tensor(w) for w in weights if w is not None]
+    return spectrogram_lib.spectrogram(inputs, self.spectrogram_config, kernels)
+
+  def compute_output_shape(self, input_shape: tuple) -> tuple:
+    """Returns the shape of the output; None where the input has None."""
+    config = self.spectrogram_config
+    if config.data_format == "channels_last":
+      batch, samples, channels = input_shape
+    else:
+      batch, channels, samples = input_shape
+    frames = None if samples is None else config.num_frames(samples)
+    features = config.num_features
+    if config.expand_dims:
+      if config.data_format == "channels_last":
+        return batch, frames, features, channels
+      return batch, channels, frames, features
+    flat = None if channels is None else channels * features
+    if config.data_format == "channels_last":
+      return batch, frames, flat
+    return batch, flat, frames
+
+  def get_config(self) -> dict[str, Any]:
+    """Returns the arguments of the layer.
+
+    Those that the Keras layer does not have are in it only where they differ
+    from their defaults.
+    """
+    config = self.spectrogram_config
+    result = {**super().get_config(), **config.to_keras()}
+    result["trainable"] = self.trainable and config.engine != "fft"
+    for name, default in _OWN_FIELDS.items():
+      if getattr(config, name) != default:
+        result[name] = getattr(config, name)
+    return result
+
+
+def _constant(values: np.ndarray) -> Callable:
+  return lambda shape, dtype: keras.ops.convert_to_tensor(values, dtype)
