@@ -9,7 +9,12 @@ LAYERS = [
   ["tfspec.ops.length_ops", "tfspec.ops.window_ops", "tfspec.ops.dft_ops"],
   ["tfspec.config_rules", "tfspec.config_proto"],
   ["tfspec.config"],
-  ["tfspec.errors", "tfspec.ops.shape_ops", "tfspec.ops.spectrum_ops"],
+  [
+    "tfspec.errors",
+    "tfspec.ops.shape_ops",
+    "tfspec.ops.spectrum_ops",
+    "tfspec.ops.wav_header_ops",
+  ],
   ["tfspec.ops.stft_ops", "tfspec.ops.wav_ops"],
   ["tfspec.spectrogram"],
   ["tfspec.goldens", "tfspec.plot", "tfspec.data.records"],

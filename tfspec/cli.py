@@ -23,10 +23,11 @@ def run() -> None:
   # TensorFlow's notes on its own progress would bury the answer.
   logging.set_verbosity(logging.ERROR)
   tf.get_logger().setLevel("ERROR")
-  app.run(_main, flags_parser=_parse)
+  app.run(main, flags_parser=parse)
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+  """Returns the arguments of a command line, the program's name first."""
   parser = argparse_flags.ArgumentParser(
     prog="tfspec",
     description="One spectrogram for training, preparing data and serving.",
@@ -69,7 +70,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
   return parser.parse_args(argv[1:])
 
 
-def _main(arguments: argparse.Namespace) -> int:
+def main(arguments: argparse.Namespace) -> int:
+  """Runs a parsed command and returns its exit status."""
   try:
     return arguments.run(arguments)
   except (ImportError, OSError, TypeError, ValueError) as e:
@@ -119,6 +121,11 @@ def _plot(arguments: argparse.Namespace) -> int:
   for path in arguments.inputs:
     signals, sample_rate_hz = decode_wav(tf.io.read_file(path), config)
     values = spectrogram(signals).numpy()
+    if not values.size:
+      raise ValueError(
+        f"{path}: the clip must have at least one frame to be drawn. "
+        f"Got: signals of shape {signals.shape.as_list()}."
+      )
     panels.append(plot.Panel(path, values, int(sample_rate_hz)))
   plot.contact_sheet(panels, config, arguments.output)
   print(f"drew {arguments.output}")

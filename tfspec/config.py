@@ -312,6 +312,11 @@ def load_config(path: str | os.PathLike[str]) -> SpectrogramConfig:
     ValueError: If the file is not a valid config; the message starts with its
       path.
     OSError: If the file cannot be read.
+
+  Example:
+    >>> config = load_config("speech.textproto")
+    >>> config.frame_length, config.sample_rate_hz
+    (200, 8000)
   """
   try:
     return SpectrogramConfig.from_proto(config_proto.read(path))
@@ -331,6 +336,11 @@ def save_config(
   Raises:
     ValueError: If the ending is none of these.
     OSError: If the file cannot be written.
+
+  Example:
+    >>> save_config(SpectrogramConfig(mode="psd"), "psd.textproto")
+    >>> load_config("psd.textproto").mode
+    'psd'
   """
   config_proto.write(config.to_proto(), path)
 

@@ -1,12 +1,36 @@
-"""What an error of TensorFlow says to a person."""
+"""Checks of data in a graph, and what they say to a person."""
 
 import re
 
 import tensorflow as tf
 
-# A failed check reads "... assertion failed: [the sentence]\n\t [[a node]] ...".
+# A failed check reads "... assertion failed: [the sentence]\n [[a node]] ...".
 _ASSERTION = re.compile(r"assertion failed: \[(.*?)\]\s*(?:\[\[|$)", re.DOTALL)
 _NODE = re.compile(r"^\{\{.*?\}\}\s*|\s*\[Op:\w+\].*$", re.DOTALL)
+
+
+def require(
+  value: tf.Tensor, condition: tf.Tensor, *words: str | tf.Tensor
+) -> tf.Tensor:
+  """Returns the value if the condition holds.
+
+  Args:
+    value: Any tensor; what is computed from the result waits for the check.
+    condition: Boolean scalar.
+    *words: Strings and integer scalars, which make up the sentence.
+
+  Returns:
+    `value`.
+
+  Raises:
+    tf.errors.InvalidArgumentError: When run, with the sentence, if the
+      condition does not hold.
+  """
+  words = [w if isinstance(w, str) else tf.strings.as_string(w) for w in words]
+  check = tf.debugging.Assert(condition, [tf.strings.join(words)])
+  # In eager mode there is nothing to wait for: the check has run.
+  with tf.control_dependencies([] if check is None else [check]):
+    return tf.identity(value)
 
 
 def sentence(error: tf.errors.OpError) -> str:

@@ -5,6 +5,7 @@ import tempfile
 
 import tensorflow as tf
 
+from tfspec import errors
 from tfspec import goldens as goldens_lib
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig, save_config
@@ -50,7 +51,11 @@ def export_saved_model(
 
   Example:
     >>> config = tfspec.SpectrogramConfig()
-    >>> tfspec.export_saved_model(config, "models/speech/1")  # doctest: +SKIP
+    >>> tfspec.export_saved_model(config, "models/speech/1")
+    >>> served = tf.saved_model.load("models/speech/1")
+    >>> serve = served.signatures["serving_default"]
+    >>> serve(signals=tf.zeros([2, 16000]))["spectrogram"].shape
+    TensorShape([2, 124, 129])
   """
   if channels is not None and channels < 1:
     raise ValueError(f"channels must be at least 1. Got: channels={channels}.")
@@ -130,17 +135,15 @@ def _wav_batch(
   def decode(contents: tf.Tensor) -> tf.Tensor:
     signals, _ = spectrogram_lib.decode_wav(contents, config)
     found = tf.shape(signals)[1 if last else 0]
-    check = tf.debugging.Assert(
+    signals = errors.require(
+      signals,
       tf.equal(found, channels),
-      [
-        "The file must have the channels of the export. Got: "
-        f"channels={channels} in the export, in the file",
-        found,
-      ],
+      "wav: the channels must be those of the export. Got: ",
+      found,
+      f" in the file, channels={channels} in the export.",
     )
-    with tf.control_dependencies([check]):
-      # Samples first, since only the first axis can be ragged.
-      return tf.identity(signals if last else tf.transpose(signals))
+    # Samples first, since only the first axis can be ragged.
+    return signals if last else tf.transpose(signals)
 
   clips = tf.map_fn(
     decode,
@@ -149,14 +152,19 @@ def _wav_batch(
       [None, channels], tf.float32, ragged_rank=0
     ),
   )
+  # One clip without samples more, whose result is dropped: the results of no
+  # clip at all could not be stacked, and have lost their channels.
+  lengths = tf.concat([clips.row_lengths(), [0]], 0)
+  samples = tf.reshape(clips.values, [tf.reduce_sum(lengths), channels])
+  clips = tf.RaggedTensor.from_row_lengths(samples, lengths)
   num_frames = length_ops.num_frames(
-    tf.cast(clips.row_lengths(), tf.int32),
+    tf.cast(lengths, tf.int32),
     config.frame_length,
     config.frame_step,
     config.padding,
     tf.maximum,
   )
-  most = tf.reduce_max(tf.concat([num_frames, [0]], 0))
+  most = tf.reduce_max(num_frames)
   axis = spectrogram_lib.time_axis(config)
 
   def transform(clip: tf.Tensor) -> tf.Tensor:
@@ -169,8 +177,6 @@ def _wav_batch(
 
   shape = [None] * (3 if config.expand_dims else 2)
   values = tf.map_fn(
-    lambda i: transform(clips[i]),
-    tf.range(tf.size(wav_bytes)),
-    fn_output_signature=tf.TensorSpec(shape, tf.float32),
+    transform, clips, fn_output_signature=tf.TensorSpec(shape, tf.float32)
   )
-  return {"spectrogram": values, "num_frames": num_frames}
+  return {"spectrogram": values[:-1], "num_frames": num_frames[:-1]}

@@ -235,6 +235,20 @@ def load(path: str | os.PathLike[str]) -> tuple[list[Golden], str]:
     raise ValueError(
       f"{os.fspath(path)}: the file must hold golden vectors. Got: {e!r}."
     ) from e
-  if not goldens:
-    raise ValueError(f"{os.fspath(path)}: the file must hold golden vectors.")
+  wrong = [golden.name for golden in goldens if not _is_sound(golden)]
+  if wrong or not goldens:
+    raise ValueError(
+      f"{os.fspath(path)}: golden vectors must be finite, with bounds above 0. "
+      f"Got: {', '.join(wrong) or 'none at all'}."
+    )
   return goldens, fingerprint
+
+
+def _is_sound(golden: Golden) -> bool:
+  return (
+    golden.expected.shape == golden.tolerance.shape
+    and bool(np.all(np.isfinite(golden.signals)))
+    and bool(np.all(np.isfinite(golden.expected)))
+    and bool(np.all(np.isfinite(golden.tolerance)))
+    and bool(np.all(golden.tolerance > 0))
+  )

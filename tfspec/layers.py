@@ -1,5 +1,6 @@
 """The Keras layer."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
+from tfspec.spectrogram import Spectrogram
 
 # The arguments that the Keras layer does not have, with their defaults here.
 _OWN_FIELDS = {
@@ -140,6 +142,24 @@ class STFTSpectrogram(keras.layers.Layer):
       arguments[name] = getattr(config, name)
     arguments["engine"] = config.resolved().engine
     return cls(**arguments, **kwargs)
+
+  def to_spectrogram(self) -> Spectrogram:
+    """Returns a module with a copy of the weights, say for an export.
+
+    Its config is trainable if the layer has weights, whether or not the layer
+    trains them: they need not be the Fourier kernels.
+    """
+    config = self.spectrogram_config
+    if config.engine == "fft":
+      return Spectrogram(config)
+    config = dataclasses.replace(config, trainable=True)
+    spectrogram = Spectrogram(config, tf.as_dtype(self.variable_dtype))
+    if not self.built:
+      self.build((None, None, None))
+    for part in spectrogram_lib.kernel_parts(config.mode):
+      weight = getattr(self, f"{part}_kernel")
+      getattr(spectrogram, f"{part}_kernel").assign(weight)
+    return spectrogram
 
   def build(self, input_shape: tuple) -> None:
     """Creates the weights."""

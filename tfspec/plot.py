@@ -71,7 +71,7 @@ def contact_sheet(
   for axis in axes[len(panels) :]:
     axis.set_axis_off()
   sheet.colorbar(drawn, ax=list(axes), label=_LABELS[config.mode], shrink=0.8)
-  sheet.savefig(path, dpi=110)
+  sheet.savefig(path, dpi=80)
 
 
 def _draw(

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from tfspec import errors
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import (
   dft_ops,
@@ -227,17 +228,13 @@ def decode_wav(
   """
   signals, sample_rate_hz = wav_ops.decode_wav(contents)
   if config.sample_rate_hz is not None:
-    check = tf.debugging.Assert(
+    signals = errors.require(
+      signals,
       tf.equal(sample_rate_hz, config.sample_rate_hz),
-      [
-        "The sample rate must be the config's. Got: "
-        f"sample_rate_hz={config.sample_rate_hz} in the config, in the file",
-        sample_rate_hz,
-      ],
+      "wav: the sample rate must be that of the config. Got: ",
+      sample_rate_hz,
+      f" in the file, sample_rate_hz={config.sample_rate_hz} in the config.",
     )
-    # In eager mode there is nothing to wait for: the check has run.
-    with tf.control_dependencies([] if check is None else [check]):
-      signals = tf.identity(signals)
   if config.data_format == "channels_first":
     signals = tf.transpose(signals)
   return signals, sample_rate_hz

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfspec import goldens as goldens_lib
 from tfspec import layers
+from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig, load_config
 from tfspec.data.dataset import spectrogram_fn
 from tfspec.export import CONFIG_ASSET, GOLDENS_ASSET
@@ -100,7 +101,9 @@ def verify(path: str | os.PathLike[str]) -> Report:
     FileNotFoundError: If there is no SavedModel at the path.
 
   Example:
-    >>> report = tfspec.verify("models/speech/1")  # doctest: +SKIP
+    >>> tfspec.export_saved_model(tfspec.SpectrogramConfig(), "models/mine/1")
+    >>> verify("models/mine/1").ok
+    True
   """
   folder = os.fspath(path)
   if not tf.io.gfile.exists(os.path.join(folder, "saved_model.pb")):
@@ -135,10 +138,10 @@ def _routes(config: SpectrogramConfig, model: tf.Module) -> dict[str, _Route]:
   spectrogram = Spectrogram(config)
   layer = layers.STFTSpectrogram.from_spectrogram_config(config)
   layer.build((None, None, None))
-  for own in (spectrogram, layer):
-    for part in ("real_kernel", "imag_kernel"):
-      if config.trainable and getattr(own, part) is not None:
-        getattr(own, part).assign(getattr(model.spectrogram, part))
+  for own in (spectrogram, layer) if config.trainable else ():
+    for part in spectrogram_lib.kernel_parts(config.mode):
+      kernel = getattr(model.spectrogram, f"{part}_kernel")
+      getattr(own, f"{part}_kernel").assign(tf.cast(kernel, tf.float32))
   last = config.data_format == "channels_last"
   open_length = tf.TensorSpec([None], tf.float32)
   graph = tf.function(spectrogram, input_signature=[open_length])

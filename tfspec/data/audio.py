@@ -20,8 +20,8 @@ def load_wav(path: str | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     tf.errors.InvalidArgumentError: If it is not a WAV file that can be read.
 
   Example:
-    >>> signals, sample_rate_hz = tfspec.data.load_wav(
-    ...   "tests/testdata/speech/en/hello.wav"
-    ... )
+    >>> signals, sample_rate_hz = load_wav("speech/en/queue-thankyou.wav")
+    >>> signals.shape, int(sample_rate_hz)
+    (TensorShape([12736, 1]), 8000)
   """
   return wav_ops.decode_wav(tf.io.read_file(path))

@@ -90,7 +90,13 @@ def read_examples(
     OSError: If the config or the manifest cannot be read.
 
   Example:
-    >>> examples = tfspec.data.read_examples("prepared")  # doctest: +SKIP
+    >>> from tfspec.data import prepare
+    >>> config = SpectrogramConfig(frame_length=200, frame_step=80)
+    >>> prepare.prepare("speech", "prepared", config).written
+    14
+    >>> example = next(iter(read_examples("prepared", config)))
+    >>> example["source"].numpy(), example["spectrogram"].shape
+    (b'en/conf-locked.wav', TensorShape([173, 129]))
   """
   folder = os.fspath(path)
   stored = load_config(os.path.join(folder, CONFIG_FILE))

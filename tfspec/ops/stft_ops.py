@@ -42,6 +42,9 @@ def fft(
       signals, frame_length, frame_step, padding
     )
     frames = shape_ops.frame(signals, frame_length, frame_step) * window
+    # Left to rfft, the padding would not happen for an empty batch.
+    none = [[0, 0]] * (frames.shape.rank - 1)
+    frames = tf.pad(frames, [*none, [0, fft_length - frame_length]])
     spectrum = tf.signal.rfft(frames, [fft_length])[..., :num_frames, :]
     return tf.math.real(spectrum), tf.math.imag(spectrum)
 

@@ -1,0 +1,310 @@
+"""Tests of the command line."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfspec
+from tests import wav_files
+from tfspec import cli
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_FIELDS = [field.name for field in dataclasses.fields(tfspec.SpectrogramConfig)]
+
+
+def _run(*arguments):
+  """Runs a command in this process and returns its exit status."""
+  return cli.main(cli.parse(["tfspec", *map(str, arguments)]))
+
+
+def _config(*arguments):
+  """Returns the config that flags stand for."""
+  return cli._config(cli.parse(["tfspec", "export", "path", *arguments]))
+
+
+def _python_m_tfspec(*arguments):
+  return subprocess.run(
+    [sys.executable, "-m", "tfspec", *map(str, arguments)],
+    capture_output=True,
+    text=True,
+    cwd=_ROOT,
+    check=False,
+  )
+
+
+def _write_wav(path, samples=500, channels=1, sample_rate=8000):
+  random = np.random.default_rng(samples)
+  signals = 0.1 * random.standard_normal([samples, channels])
+  contents = wav_files.riff(
+    [
+      wav_files.fmt(wav_files.FLOAT, channels, sample_rate, bits=32),
+      wav_files.chunk(b"data", signals.astype("<f4").tobytes()),
+    ]
+  )
+  path.write_bytes(contents)
+  return path
+
+
+@pytest.fixture
+def clips(tmp_path):
+  """A folder of two files that give a spectrogram and one that is text."""
+  folder = tmp_path / "clips"
+  folder.mkdir()
+  _write_wav(folder / "a.wav", 500)
+  _write_wav(folder / "b.wav", 600)
+  (folder / "c.wav").write_text("These are minutes of a meeting.")
+  return folder
+
+
+@pytest.fixture
+def config_file(tmp_path):
+  path = tmp_path / "speech.textproto"
+  path.write_text("frame_length: 64 frame_step: 24 mode: MODE_PSD")
+  return path
+
+
+# What a user types, and what it means.
+_FLAGS = {
+  "mode": [("psd", "psd"), ("stft", "stft")],
+  "frame_length": [("200", 200)],
+  "frame_step": [("80", 80)],
+  "fft_length": [("1024", 1024)],
+  "window": [
+    ("blackman", "blackman"),
+    ("none", None),
+    ("kaiser,8.6", ("kaiser", 8.6)),
+    ("general_cosine,0.5,0.4,0.1", ("general_cosine", (0.5, 0.4, 0.1))),
+    ("general_gaussian,1.5,40", ("general_gaussian", 1.5, 40)),
+  ],
+  "periodic": [("true", True), ("false", False), ("True", True)],
+  "scaling": [("spectrum", "spectrum"), ("none", None), ("density", "density")],
+  "padding": [("same", "same"), ("valid", "valid")],
+  "expand_dims": [("true", True), ("false", False)],
+  "data_format": [("channels_first", "channels_first")],
+  "trainable": [("true", True), ("false", False)],
+  "sample_rate_hz": [("44100", 44100)],
+  "engine": [("kernel", "kernel"), ("fft", "fft"), ("auto", "auto")],
+  "precision": [("default", "default")],
+  "floor": [("1e-5", 1e-5), ("2", 2.0)],
+}
+
+
+def test_every_field_has_flags_to_try():
+  assert list(_FLAGS) == _FIELDS
+
+
+@pytest.mark.parametrize(
+  ("name", "text", "value"),
+  [
+    (name, text, value)
+    for name, cases in _FLAGS.items()
+    for text, value in cases
+  ],
+)
+def test_flag_sets_its_field_only(name, text, value):
+  config = _config(f"--{name}={text}")
+  assert config == dataclasses.replace(
+    tfspec.SpectrogramConfig(), **{name: value}
+  )
+
+
+def test_precision_with_its_engine():
+  config = _config("--engine", "kernel", "--precision", "highest")
+  assert (config.engine, config.precision) == ("kernel", "highest")
+
+
+@pytest.mark.parametrize("name", _FIELDS)
+def test_default_of_the_help_can_be_typed(name):
+  default = getattr(tfspec.SpectrogramConfig(), name)
+  assert getattr(_config(f"--{name}={str(default).lower()}"), name) == default
+
+
+def test_flags_replace_the_fields_of_the_file(config_file):
+  config = _config("--config", str(config_file))
+  assert config == tfspec.SpectrogramConfig(
+    mode="psd", frame_length=64, frame_step=24
+  )
+  config = _config("--mode", "log", "--config", str(config_file))
+  assert config == tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
+
+
+def test_no_flags_are_the_defaults():
+  assert _config() == tfspec.SpectrogramConfig()
+
+
+@pytest.mark.parametrize(
+  ("flag", "text"),
+  [
+    ("periodic", "yes"),
+    ("frame_length", "long"),
+    ("window", "kaiser,beta"),
+    ("floor", "low"),
+  ],
+)
+def test_flag_that_cannot_be_read(flag, text, capsys):
+  with pytest.raises(SystemExit) as error:
+    _config(f"--{flag}={text}")
+  assert error.value.code not in (0, None)
+  last = capsys.readouterr().err.splitlines()[-1]
+  assert f"--{flag}" in last and text in last
+  assert "invalid _" not in last  # The name of a function of ours.
+
+
+@pytest.mark.parametrize("command", ["prepare", "export", "verify", "plot"])
+def test_help_lists_every_field(command, capsys):
+  with pytest.raises(SystemExit) as error:
+    _run(command, "--help")
+  assert not error.value.code
+  text = capsys.readouterr().out
+  listed = [name for name in _FIELDS if f"--{name} " in text]
+  assert listed == ([] if command == "verify" else _FIELDS)
+
+
+def test_prepare(clips, config_file, tmp_path, capsys):
+  output = tmp_path / "prepared"
+  flags = ("--config", config_file, "--expand_dims=true", "--workers=1")
+  assert _run("prepare", clips, output, *flags) == 0
+  found = capsys.readouterr()
+  assert found.out.startswith("2 written, 1 skipped (")
+  assert f"{output}/manifest.jsonl" in found.out
+  assert str(output / "contact_sheet.png") in found.out
+  assert "3/3 files" in found.err
+  config = tfspec.SpectrogramConfig(
+    mode="psd", frame_length=64, frame_step=24, expand_dims=True
+  )
+  shapes = [
+    tuple(example["spectrogram"].shape)
+    for example in tfspec.data.read_examples(output, config)
+  ]
+  assert shapes == [(19, 33, 1), (23, 33, 1)]
+
+
+def test_export_and_verify(config_file, tmp_path, capsys):
+  path = tmp_path / "models" / "1"
+  flags = ("--channels=2", "--mode=log", "--config", config_file)
+  assert _run("export", path, *flags) == 0
+  config = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
+  assert f"exported {path}, config {config.fingerprint()}" in (
+    capsys.readouterr().out
+  )
+  serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+  shape = serve.structured_input_signature[1]["signals"].shape
+  assert shape.as_list() == [None, None, 2]
+
+  assert _run("verify", path) == 0
+  assert "All routes agree." in capsys.readouterr().out
+
+  (path / "assets" / "config.textproto").write_text("frame_length: 64")
+  assert _run("verify", path) == 1
+  assert "Not verified." in capsys.readouterr().out
+
+
+def test_plot(clips, tmp_path, capsys):
+  path = tmp_path / "sheet.png"
+  inputs = (clips / "a.wav", clips / "b.wav")
+  assert _run("plot", *inputs, "--output", path, "--window=none") == 0
+  assert f"drew {path}" in capsys.readouterr().out
+  assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+# Each with what the sentence must tell; {} is the folder of the test.
+_ERRORS = {
+  "frame_step": (
+    "export {}/new --frame_step=300",
+    r"frame_step must be in [1, frame_length]. "
+    "Got: frame_step=300, frame_length=256.",
+  ),
+  "unknown_mode": ("export {}/new --mode=loud", "Got: mode='loud'."),
+  "unknown_window": ("export {}/new --window=hamster", "'hamster'"),
+  "channels": ("export {}/new --channels=0", "Got: channels=0."),
+  "existing_export": ("export {}/clips", "path must not exist yet"),
+  "export_below_a_file": ("export {}/clips/a.wav/1", "{}/clips/a.wav"),
+  "no_config": ("export {}/new --config={}/no.textproto", "{}/no.textproto"),
+  "bad_config": ("export {}/new --config={}/bad.textproto", "{}/bad.textproto"),
+  "config_ending": ("export {}/new --config={}/clips/c.wav", "must end in"),
+  "no_input": ("prepare {}/none {}/new", "Got: {}/none."),
+  "existing_output": ("prepare {}/clips {}/clips", "Got: {}/clips."),
+  "trainable": ("prepare {}/clips {}/new --trainable=true", "trainable=True"),
+  "nothing": (
+    "prepare {}/clips {}/new --sample_rate_hz=44100",
+    "none of 3 does",
+  ),
+  "no_model": ("verify {}/none", "path must be a SavedModel. Got: {}/none."),
+  "no_wav": ("plot {}/none.wav --output={}/new.png", "{}/none.wav"),
+  "text": ("plot {}/clips/c.wav --output={}/new.png", "RIFF"),
+  "sample_rate": (
+    "plot {}/clips/a.wav --output={}/new.png --sample_rate_hz=16000",
+    "sample rate must be",
+  ),
+  "no_folder": (
+    "plot {}/clips/a.wav --output={}/none/new.png",
+    "{}/none/new.png",
+  ),
+  "no_frames": (
+    "plot {}/clips/a.wav --output={}/new.png --frame_length=700",
+    "at least one frame",
+  ),
+}
+
+
+@pytest.mark.parametrize("case", _ERRORS)
+def test_error_is_one_sentence(case, clips, tmp_path, capsys):
+  del clips
+  (tmp_path / "bad.textproto").write_text("frame_step: 300")
+  before = sorted(os.walk(tmp_path))
+  command, told = (text.replace("{}", str(tmp_path)) for text in _ERRORS[case])
+  assert _run(*command.split()) == 1
+  found = capsys.readouterr()
+  lines = [
+    line for line in found.err.splitlines() if not line.startswith("[")
+  ]  # Without the progress line.
+  assert len(lines) == 1, found.err
+  assert lines[0].startswith(f"tfspec {command.split()[0]}: ")
+  assert told in lines[0]
+  for noise in ("Traceback", "{{", "[Op:", "tf.Tensor", "] [", "\\'"):
+    assert noise not in lines[0]
+  assert not found.out
+  assert sorted(os.walk(tmp_path)) == before  # Nothing new.
+
+
+def test_without_matplotlib(clips, tmp_path, monkeypatch, capsys):
+  for name in [n for n in sys.modules if n.split(".")[0] == "matplotlib"]:
+    monkeypatch.setitem(sys.modules, name, None)
+  path = tmp_path / "sheet.png"
+  assert _run("plot", clips / "a.wav", "--output", path) == 1
+  assert "pip install 'tfspec[plot]'" in capsys.readouterr().err
+
+
+def test_as_a_program(clips, tmp_path):
+  output = tmp_path / "prepared"
+  result = _python_m_tfspec(
+    "prepare", clips, output, "--frame_length=64", "--window=kaiser,8.6"
+  )
+  assert result.returncode == 0, result.stderr
+  assert result.stdout.startswith("2 written, 1 skipped (")
+  assert "3/3 files, 0 s left, " in result.stderr
+  rows = (output / "manifest.jsonl").read_text().splitlines()
+  assert json.loads(rows[2])["reason"].startswith("wav: ")
+  config = tfspec.load_config(output / "config.textproto")
+  assert config == tfspec.SpectrogramConfig(
+    frame_length=64, window=("kaiser", 8.6)
+  )
+
+
+def test_as_a_program_that_fails(tmp_path):
+  result = _python_m_tfspec("export", tmp_path / "new", "--frame_step=300")
+  assert result.returncode == 1
+  assert not result.stdout
+  assert "Traceback" not in result.stderr
+  assert result.stderr.splitlines()[-1] == (
+    "tfspec export: frame_step must be in [1, frame_length]. "
+    "Got: frame_step=300, frame_length=256."
+  )
+  assert not os.listdir(tmp_path)

@@ -1,0 +1,324 @@
+"""Tests of `tfspec.spectrogram_fn` in `tf.data` pipelines."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+
+import tfspec
+from tests import goldens
+from tfspec import goldens as contract
+
+_SPEECH = pathlib.Path(__file__).parent / "testdata" / "speech"
+_SPEECH_TEXT = (
+  "frame_length: 200 frame_step: 80 fft_length: 256 sample_rate_hz: 8000 "
+  "periodic: true"
+)
+_CONFIG = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
+_LENGTHS = (300, 64, 1200, 77)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Recording(goldens.Golden):
+  """A golden whose signals are given instead of made."""
+
+  values: np.ndarray | None = None
+
+  def signals(self):
+    return self.values
+
+
+def _clip(samples):
+  random = np.random.default_rng(samples)
+  return (0.3 * random.standard_normal(samples)).astype(np.float32)
+
+
+def _clips(lengths, label=True):
+  """Returns a dataset of clips whose lengths it does not know."""
+
+  def generate():
+    for i, samples in enumerate(lengths):
+      yield (_clip(samples), i) if label else _clip(samples)
+
+  signals = tf.TensorSpec([None], tf.float32)
+  spec = (signals, tf.TensorSpec([], tf.int64)) if label else signals
+  return tf.data.Dataset.from_generator(generate, output_signature=spec)
+
+
+def _alone(clip, config=_CONFIG):
+  return tfspec.Spectrogram(config)(clip).numpy()
+
+
+def _first(dataset):
+  return next(iter(dataset))
+
+
+def _assert_close(actual, expected):
+  """Compares two runs of the same ops, which may differ in their shapes."""
+  actual = np.asarray(actual)
+  assert actual.shape == expected.shape
+  np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("shape", [(500,), (500, 2), (3, 500, 2)], ids=str)
+def test_waveform_of_each_rank(shape, data_format):
+  config = dataclasses.replace(_CONFIG, data_format=data_format)
+  signals = _clip(int(np.prod(shape))).reshape(shape)
+  if data_format == "channels_first" and len(shape) > 1:
+    signals = np.swapaxes(signals, -1, -2)
+  dataset = tf.data.Dataset.from_tensors(signals)
+  actual = _first(dataset.map(tfspec.spectrogram_fn(config)))
+  batch = signals.reshape(
+    {
+      1: (1, 500, 1) if data_format == "channels_last" else (1, 1, 500),
+      2: (1, *shape) if data_format == "channels_last" else (1, 2, 500),
+      3: signals.shape,
+    }[len(shape)]
+  )
+  golden = _Recording(
+    "clip",
+    "frame_length: 64 frame_step: 24 "
+    f"data_format: DATA_FORMAT_{data_format.upper()}",
+    values=batch,
+  )
+  expected, bound = golden.expected()
+  if len(shape) < 3:
+    expected, bound = expected[0], bound[0]
+  deviation = contract.deviation(config, actual.numpy(), expected, bound)
+  assert deviation.ok, deviation
+
+
+def test_label_and_weight_pass_through():
+  clip = _clip(300)
+  elements = (clip, b"yes", np.float64(0.5))
+  dataset = tf.data.Dataset.from_tensors(elements)
+  result = _first(dataset.map(tfspec.spectrogram_fn(_CONFIG)))
+  assert isinstance(result, tuple)
+  features, label, weight = result
+  _assert_close(features, _alone(clip))
+  assert label.numpy() == b"yes"
+  assert weight.dtype == tf.float64 and weight.numpy() == 0.5
+
+
+def test_label_of_any_structure_passes_through():
+  label = {"words": tf.ragged.constant([[1], [2, 3]]), "pair": (1, b"x")}
+  dataset = tf.data.Dataset.from_tensors((_clip(300), label))
+  mapped = dataset.map(tfspec.spectrogram_fn(_CONFIG))
+  features, found = _first(mapped)
+  _assert_close(features, _alone(_clip(300)))
+  assert mapped.element_spec[1] == dataset.element_spec[1]
+  assert found["words"].to_list() == [[1], [2, 3]]
+  assert found["pair"][0].numpy() == 1 and found["pair"][1].numpy() == b"x"
+
+
+def test_dict_with_key():
+  element = {"audio": _clip(300), "id": b"a17", "other": _clip(9)}
+  dataset = tf.data.Dataset.from_tensors(element)
+  result = _first(dataset.map(tfspec.spectrogram_fn(_CONFIG, key="audio")))
+  assert sorted(result) == ["audio", "id", "other"]
+  _assert_close(result["audio"], _alone(element["audio"]))
+  assert result["id"].numpy() == b"a17"
+  np.testing.assert_array_equal(result["other"], element["other"])
+
+
+def test_dict_and_label_with_key():
+  element = ({"audio": _clip(300), "rate": 8000}, 7)
+  dataset = tf.data.Dataset.from_tensors(element)
+  map_fn = tfspec.spectrogram_fn(_CONFIG, key="audio")
+  features, label = _first(dataset.map(map_fn))
+  _assert_close(features["audio"], _alone(element[0]["audio"]))
+  assert features["rate"].numpy() == 8000 and label.numpy() == 7
+
+
+def test_element_is_not_changed_in_place():
+  element = {"audio": tf.constant(_clip(300))}
+  tfspec.spectrogram_fn(_CONFIG, key="audio")(element)
+  assert element["audio"].shape == [300]
+
+
+@pytest.mark.parametrize(
+  ("element", "key", "sentence"),
+  [
+    (
+      {"audio": _clip(99), "id": 3},
+      None,
+      r"key must name the waveform of a dict\. "
+      r"Got: key=None, keys=\['audio', 'id'\]\.",
+    ),
+    (_clip(99), "audio", r"key must be in the dict .* Got: key='audio', "),
+    (
+      {"speech": _clip(99)},
+      "audio",
+      r"key must be in the dict .* Got: key='audio', element=\['speech'\]\.",
+    ),
+    (
+      (_clip(99), {"audio": 1}),
+      "audio",
+      r"key must be in the dict .* Got: key='audio', ",
+    ),
+  ],
+  ids=["dict_without_key", "key_without_dict", "missing", "dict_is_label"],
+)
+def test_wrong_key(element, key, sentence):
+  dataset = tf.data.Dataset.from_tensors(element)
+  with pytest.raises(TypeError, match=sentence):
+    dataset.map(tfspec.spectrogram_fn(_CONFIG, key=key))
+
+
+def test_trainable_config_is_refused():
+  config = dataclasses.replace(_CONFIG, trainable=True)
+  with pytest.raises(ValueError, match="config must not be trainable"):
+    tfspec.spectrogram_fn(config)
+
+
+def test_trained_module_is_used():
+  config = dataclasses.replace(_CONFIG, trainable=True, mode="stft")
+  spectrogram = tfspec.Spectrogram(config)
+  spectrogram.real_kernel.assign(spectrogram.real_kernel * 2.0)
+  clip = _clip(300)
+  dataset = tf.data.Dataset.from_tensors(clip)
+  actual = _first(dataset.map(tfspec.spectrogram_fn(spectrogram))).numpy()
+  fresh = _alone(clip, config)
+  bins = config.num_bins
+  _assert_close(actual[:, :bins], 2.0 * fresh[:, :bins])
+  _assert_close(actual[:, bins:], fresh[:, bins:])
+
+
+@pytest.mark.parametrize(
+  ("dtype", "divisor"), [("int16", "32768.0"), ("int32", "2147483648.0")]
+)
+def test_integer_samples_are_refused_with_the_cast(dtype, divisor):
+  dataset = tf.data.Dataset.from_tensors(np.zeros(300, dtype))
+  sentence = (
+    rf"Got: {dtype}\. Cast and scale integer samples first: "
+    rf"tf\.cast\(signals, tf\.float32\) / {divisor}"
+  )
+  with pytest.raises(TypeError, match=sentence):
+    dataset.map(tfspec.spectrogram_fn(_CONFIG))
+
+
+def test_ragged_waveform_is_refused():
+  dataset = _clips(_LENGTHS, label=False).ragged_batch(4)
+  with pytest.raises(
+    TypeError, match=r"signals must be a dense tensor\. Got: RaggedTensor"
+  ):
+    dataset.map(tfspec.spectrogram_fn(_CONFIG))
+
+
+@pytest.mark.parametrize("engine", ["fft", "kernel"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_padded_batch_holds_each_clip_as_alone(engine, padding):
+  config = dataclasses.replace(_CONFIG, engine=engine, padding=padding)
+  mapped = _clips(_LENGTHS).map(tfspec.spectrogram_fn(config))
+  features, labels = _first(mapped.padded_batch(4))
+  assert labels.numpy().tolist() == [0, 1, 2, 3]
+  assert features.shape == [4, config.num_frames(1200), config.num_bins]
+  for row, samples in zip(features.numpy(), _LENGTHS, strict=True):
+    num_frames = config.num_frames(samples)
+    _assert_close(row[:num_frames], _alone(_clip(samples), config))
+    assert not row[num_frames:].any()
+
+
+def test_ragged_batch_holds_each_clip_as_alone():
+  mapped = _clips(_LENGTHS, label=False).map(tfspec.spectrogram_fn(_CONFIG))
+  batch = _first(mapped.ragged_batch(4))
+  assert isinstance(batch, tf.RaggedTensor)
+  for row, samples in zip(batch, _LENGTHS, strict=True):
+    dense = row.to_tensor() if isinstance(row, tf.RaggedTensor) else row
+    _assert_close(dense, _alone(_clip(samples)))
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_parallel_cached_and_prefetched(deterministic):
+  lengths = range(60, 460, 20)
+  dataset = (
+    _clips(lengths)
+    .map(
+      tfspec.spectrogram_fn(_CONFIG),
+      num_parallel_calls=2,
+      deterministic=deterministic,
+    )
+    .cache()
+    .prefetch(tf.data.AUTOTUNE)
+  )
+  for _ in range(2):  # The second time from the cache.
+    found = {int(label): features for features, label in dataset}
+    if deterministic:
+      assert list(found) == list(range(20))
+    assert sorted(found) == list(range(20))
+    for label, features in found.items():
+      _assert_close(features, _alone(_clip(lengths[label])))
+
+
+def test_clips_of_all_lengths_share_one_trace():
+  traces = 0
+  map_fn = tfspec.spectrogram_fn(_CONFIG)
+
+  def counted(signals, label):
+    nonlocal traces
+    traces += 1  # Python runs while a function is traced, not when it is run.
+    return map_fn(signals, label)
+
+  lengths = range(0, 500, 10)
+  mapped = _clips(lengths).map(counted, num_parallel_calls=2)
+  frames = [features.shape[0] for features, _ in mapped]
+  assert frames == [_CONFIG.num_frames(samples) for samples in lengths]
+  assert len(frames) == 50 and len(set(frames)) > 15
+  assert traces == 1
+
+
+def test_static_shape_is_kept_where_it_is_known():
+  mapped = _clips(_LENGTHS, label=False).map(tfspec.spectrogram_fn(_CONFIG))
+  assert mapped.element_spec == tf.TensorSpec([None, 33], tf.float32)
+  fixed = tf.data.Dataset.from_tensors(_clip(300))
+  mapped = fixed.map(tfspec.spectrogram_fn(_CONFIG))
+  frames = _CONFIG.num_frames(300)
+  assert mapped.element_spec == tf.TensorSpec([frames, 33], tf.float32)
+
+
+@pytest.mark.parametrize("engine", ["fft", "kernel"])
+@pytest.mark.parametrize(
+  ("padding", "expected"), [("valid", (10, 0, 0, 1)), ("same", (13, 0, 3, 3))]
+)
+def test_empty_and_short_clips_do_not_stop_the_pipeline(
+  engine, padding, expected
+):
+  config = dataclasses.replace(_CONFIG, engine=engine, padding=padding)
+  dataset = _clips([300, 0, 63, 64], label=False)
+  mapped = dataset.map(tfspec.spectrogram_fn(config))
+  shapes = [tuple(features.shape) for features in mapped]
+  assert shapes == [(frames, 33) for frames in expected]
+
+
+def test_speech_files_agree_with_oracle():
+  config = goldens.Golden("speech", _SPEECH_TEXT).config()
+  dataset = tf.data.Dataset.list_files(
+    str(_SPEECH / "*" / "*.wav"), shuffle=False
+  )
+
+  def load(path):
+    signals, sample_rate_hz = tfspec.data.load_wav(path)
+    return signals, sample_rate_hz, path
+
+  mapped = dataset.map(load, num_parallel_calls=2).map(
+    tfspec.spectrogram_fn(config), num_parallel_calls=2
+  )
+  paths = []
+  for features, sample_rate_hz, path in mapped:
+    paths.append(path.numpy().decode())
+    signals, expected_rate = soundfile.read(
+      paths[-1], dtype="float32", always_2d=True
+    )
+    assert sample_rate_hz.numpy() == expected_rate == 8000
+    golden = _Recording(paths[-1], _SPEECH_TEXT, values=signals[np.newaxis])
+    expected, bound = golden.expected()
+    deviation = contract.deviation(
+      config, features.numpy(), expected[0], bound[0]
+    )
+    assert deviation.ok, (path, deviation)
+  assert paths == sorted(str(path) for path in _SPEECH.glob("*/*.wav"))
+  assert len(paths) == 15

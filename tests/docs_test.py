@@ -1,0 +1,99 @@
+"""Examples in docstrings and in the README run as they stand."""
+
+import doctest
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+import shlex
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfspec
+from tfspec import cli
+
+ROOT = pathlib.Path(__file__).parent.parent
+MODULES = sorted(
+  module.name
+  for module in pkgutil.walk_packages(tfspec.__path__, "tfspec.")
+  if module.name != "tfspec.__main__"
+)
+# What a user calls; each has an example.
+PUBLIC = [
+  *(
+    getattr(tfspec, name)
+    for name in tfspec.__all__
+    if not inspect.ismodule(getattr(tfspec, name))
+  ),
+  *(getattr(tfspec.data, name) for name in tfspec.data.__all__),
+  tfspec.layers.STFTSpectrogram,
+]
+
+
+@pytest.fixture(autouse=True)
+def folder_with_speech(tmp_path, monkeypatch):
+  """Runs each example in an empty folder that holds real speech."""
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "speech").symlink_to(ROOT / "tests/testdata/speech")
+  (tmp_path / "speech.textproto").symlink_to(ROOT / "tools/speech.textproto")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_docstrings(name):
+  module = importlib.import_module(name)
+  globs = {**vars(module), "tfspec": tfspec, "tf": tf, "np": np}
+  result = doctest.testmod(module, globs=globs)
+  assert result.failed == 0
+
+
+@pytest.mark.parametrize("thing", PUBLIC, ids=lambda thing: thing.__name__)
+def test_public_things_are_documented(thing):
+  text = inspect.getdoc(thing)
+  assert ">>>" in text
+  assert "SKIP" not in text
+  assert "Raises:" in text or thing is tfspec.Spectrogram
+
+
+def readme():
+  return (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+  """Returns the code blocks of the README that are in a language."""
+  inside = readme().split("```")[1::2]
+  split = [block.split("\n", 1) for block in inside]
+  return [text for label, text in split if label == language]
+
+
+def test_examples_of_the_readme():
+  examples = blocks("python")
+  assert len(examples) >= 6
+  scope = {}
+  for block in examples:  # One after the other, as a reader would.
+    exec(compile(block, "README.md", "exec"), scope)
+
+
+def test_commands_of_the_readme():
+  commands = re.findall(r"^tfspec (.+)$", "".join(blocks("")), re.MULTILINE)
+  assert len(commands) >= 4
+  for command in commands:
+    arguments = cli.parse(["tfspec", *shlex.split(command)])
+    assert cli.main(arguments) == 0, command
+
+
+def test_files_that_the_readme_names_exist():
+  links = re.findall(r"\]\((?!https?:)([^)#]+)\)", readme())
+  links += re.findall(r"bash (tools/\w+\.sh)", readme())
+  assert links
+  for link in links:
+    assert (ROOT / link).exists(), link
+
+
+def test_table_of_differences_names_its_tests():
+  tests = (ROOT / "tests/layers_test.py").read_text()
+  named = re.findall(r"`(test_difference_\w+)`", readme())
+  defined = re.findall(r"^def (test_difference_\w+)", tests, re.MULTILINE)
+  assert sorted(named) == sorted(defined)

@@ -1,0 +1,533 @@
+"""Tests of `tfspec.data.prepare` and `tfspec.data.read_examples`."""
+
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import re
+import shutil
+import sys
+
+import matplotlib.image
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+
+import tfspec
+from tests import goldens, wav_files
+from tfspec import goldens as contract
+from tfspec.data import prepare
+
+_SPEECH = pathlib.Path(__file__).parent / "testdata" / "speech"
+_TEXT = (
+  "frame_length: 200 frame_step: 80 fft_length: 256 sample_rate_hz: 8000 "
+  "periodic: true"
+)
+_CONFIG = goldens.Golden("speech", _TEXT).config()
+# Cheap files for the tests that are not about speech.
+_SMALL = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Recording(goldens.Golden):
+  """A golden whose signals are given instead of made."""
+
+  values: np.ndarray | None = None
+
+  def signals(self):
+    if self.config().data_format == "channels_first":
+      return self.values.transpose(0, 2, 1)
+    return self.values
+
+
+def _samples(samples, channels=1):
+  random = np.random.default_rng([samples, channels])
+  return (0.3 * random.standard_normal([samples, channels])).astype(np.float32)
+
+
+def _write_wav(path, samples=500, channels=1, sample_rate=8000):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  contents = wav_files.riff(
+    [
+      wav_files.fmt(wav_files.FLOAT, channels, sample_rate, bits=32),
+      wav_files.chunk(b"data", _samples(samples, channels).tobytes()),
+    ]
+  )
+  path.write_bytes(contents)
+
+
+def _manifest(folder):
+  lines = (folder / "manifest.jsonl").read_text("utf-8").splitlines()
+  return [json.loads(line) for line in lines]
+
+
+def _shards(folder):
+  return sorted(path.name for path in folder.glob("*.tfrecord"))
+
+
+def _sources(folder):
+  examples = tfspec.data.read_examples(folder)
+  return [example["source"].numpy().decode() for example in examples]
+
+
+def _assert_agrees_with_oracle(values, text, signals):
+  golden = _Recording("clip", text, values=signals[np.newaxis])
+  expected, bound = golden.expected()
+  assert values.dtype == np.float32
+  deviation = contract.deviation(golden.config(), values, expected[0], bound[0])
+  assert deviation.ok, deviation
+
+
+@pytest.fixture(scope="module")
+def progress():
+  return io.StringIO()
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory, progress):
+  """The voice prompts, prepared; and what `prepare` returned."""
+  folder = tmp_path_factory.mktemp("speech") / "prepared"
+  summary = prepare.prepare(
+    _SPEECH, folder, _CONFIG, workers=1, progress=progress
+  )
+  return folder, summary
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory):
+  """The same in several shards, by four workers."""
+  folder = tmp_path_factory.mktemp("sharded") / "prepared"
+  summary = prepare.prepare(
+    _SPEECH, folder, _CONFIG, workers=4, shard_bytes=200_000
+  )
+  return folder, summary
+
+
+@pytest.fixture
+def copied(sharded, tmp_path):
+  """A copy of the sharded folder, to damage."""
+  return pathlib.Path(shutil.copytree(sharded[0], tmp_path / "copy"))
+
+
+@pytest.fixture
+def clips(tmp_path):
+  """A folder of a few short files."""
+  folder = tmp_path / "clips"
+  for i in range(3):
+    _write_wav(folder / f"{i}.wav", samples=300 + 10 * i)
+  return folder
+
+
+def test_counts(speech):
+  folder, summary = speech
+  assert (summary.written, summary.skipped) == (14, 1)
+  samples = sum(soundfile.info(p).frames for p in _SPEECH.glob("*/*.wav"))
+  assert summary.audio_seconds == pytest.approx(samples / 8000)
+  assert summary.seconds > 0
+  assert sorted(os.listdir(folder)) == [
+    "config.textproto",
+    "contact_sheet.png",
+    "manifest.jsonl",
+    "spectrograms-00000-of-00001.tfrecord",
+  ]
+
+
+def test_manifest_has_every_file_once_in_order(speech):
+  folder, _ = speech
+  files = sorted(
+    path.relative_to(_SPEECH).as_posix() for path in _SPEECH.glob("**/*.wav")
+  )
+  rows = _manifest(folder)
+  assert [row["source"] for row in rows] == files
+  skipped = [row for row in rows if row["status"] != "written"]
+  assert skipped == [
+    {
+      "source": "ru/is.wav",
+      "status": "skipped",
+      "reason": "The file holds no samples.",
+    }
+  ]
+
+
+def test_manifest_rows_describe_the_files(speech):
+  for row in _manifest(speech[0]):
+    if row["status"] == "written":
+      info = soundfile.info(_SPEECH / row["source"])
+      frames = (info.frames - 200) // 80 + 1
+      assert row == {
+        "source": row["source"],
+        "status": "written",
+        "shard": "spectrograms-00000-of-00001.tfrecord",
+        "shape": [frames, 129],
+        "samples": info.frames,
+        "channels": 1,
+        "sample_rate_hz": 8000,
+      }
+
+
+@pytest.mark.parametrize("fixture", ["speech", "sharded"])
+def test_every_example_agrees_with_oracle(fixture, request):
+  folder, _ = request.getfixturevalue(fixture)
+  written = [row for row in _manifest(folder) if row["status"] == "written"]
+  examples = list(tfspec.data.read_examples(folder, _CONFIG))
+  assert len(examples) == len(written) == 14
+  for example, row in zip(examples, written, strict=True):
+    assert sorted(example) == ["sample_rate_hz", "source", "spectrogram"]
+    assert example["source"].numpy().decode() == row["source"]
+    assert example["sample_rate_hz"].numpy() == row["sample_rate_hz"]
+    values = example["spectrogram"].numpy()
+    assert list(values.shape) == row["shape"]
+    signals, _ = soundfile.read(
+      _SPEECH / row["source"], dtype="float32", always_2d=True
+    )
+    _assert_agrees_with_oracle(values, _TEXT, signals)
+
+
+def test_stored_examples_have_the_documented_features(speech):
+  record = next(
+    iter(tf.data.TFRecordDataset([str(p) for p in speech[0].glob("*.tfr*")]))
+  )
+  feature = tf.train.Example.FromString(record.numpy()).features.feature
+  assert sorted(feature) == ["sample_rate_hz", "shape", "source", "spectrogram"]
+  assert feature["source"].bytes_list.value == [b"en/conf-locked.wav"]
+  frames, bins = feature["shape"].int64_list.value
+  assert len(feature["spectrogram"].float_list.value) == frames * bins
+
+
+def test_workers_and_shards_do_not_change_the_rows(speech, sharded):
+  one, four = _manifest(speech[0]), _manifest(sharded[0])
+  for row in one + four:
+    row.pop("shard", None)
+  assert one == four
+  assert _sources(speech[0]) == _sources(sharded[0])
+
+
+def test_shards_are_numbered_and_bounded(sharded):
+  folder, _ = sharded
+  names = _shards(folder)
+  assert len(names) > 3
+  total = f"{len(names):05d}"
+  assert names == [
+    f"spectrograms-{i:05d}-of-{total}.tfrecord" for i in range(len(names))
+  ]
+  rows = [row for row in _manifest(folder) if row["status"] == "written"]
+  assert [row["shard"] for row in rows] == sorted(row["shard"] for row in rows)
+  for name in names:
+    path = str(folder / name)
+    stored = [
+      tf.train.Example.FromString(r.numpy()).features.feature
+      for r in tf.data.TFRecordDataset(path)
+    ]
+    sources = [f["source"].bytes_list.value[0].decode() for f in stored]
+    assert sources == [r["source"] for r in rows if r["shard"] == name]
+    sizes = [4 * len(f["spectrogram"].float_list.value) for f in stored]
+    # A shard is closed by the example that fills it.
+    assert sum(sizes[:-1]) < 200_000
+    assert name == names[-1] or sum(sizes) > 190_000
+
+
+def test_stored_config_is_the_same(speech):
+  stored = tfspec.load_config(speech[0] / "config.textproto")
+  assert stored == _CONFIG
+
+
+def test_contact_sheet_is_a_picture(speech):
+  folder, summary = speech
+  path = folder / "contact_sheet.png"
+  assert summary.contact_sheet == str(path)
+  assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+  pixels = matplotlib.image.imread(path)[..., :3]
+  height, width, _ = pixels.shape
+  assert 500 < height < 4000 and 500 < width < 4000
+  assert np.mean(np.all(pixels == 1.0, axis=-1)) < 0.7  # White paper.
+  assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 200
+
+
+def test_progress_reaches_the_end(speech, progress):
+  del speech
+  line = progress.getvalue().splitlines()[-1]
+  assert re.match(
+    r"\[#{20}\] 15/15 files, 0 s left, \d+ x real time *$", line
+  ), line
+
+
+def test_progress_grows(clips, tmp_path, monkeypatch):
+  class Terminal(io.StringIO):
+    def isatty(self):
+      return True
+
+  stream = Terminal()
+  # A clock by which every look takes a second: each file is drawn.
+  seconds = iter(range(1000))
+  monkeypatch.setattr(prepare.time, "monotonic", lambda: next(seconds))
+  prepare.prepare(clips, tmp_path / "out", _SMALL, progress=stream)
+  lines = stream.getvalue().split("\r")
+  found = [
+    re.match(r"\[(#*)\.*\] (\d)/3 files, (\d+) s left, \d+ x", line)
+    for line in lines[:3]
+  ]
+  assert [(len(m[1]), m[2]) for m in found] == [
+    (6, "1"),
+    (13, "2"),
+    (20, "3"),
+  ]
+  assert [m[3] for m in found] == ["2", "1", "0"]
+  assert lines[3:] == ["\n"]
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+  """The rows of a folder in which most files are broken, by source."""
+  folder = tmp_path_factory.mktemp("mixed")
+  clips = folder / "clips"
+  _write_wav(clips / "good.wav", 400)
+  _write_wav(clips / "deep" / "er" / "UPPER.WAV", 400)
+  _write_wav(clips / "short.wav", 199)
+  _write_wav(clips / "empty.wav", 0)
+  _write_wav(clips / "rate.wav", 400, sample_rate=16000)
+  (clips / "broken.wav").write_bytes(
+    wav_files.riff([wav_files.fmt(bits=12, block_align=2)])
+  )
+  (clips / "nothing.wav").write_bytes(b"")
+  (clips / "text.wav").write_text("These are minutes of a meeting.")
+  (clips / "notes.txt").write_text("Not audio, and not to be listed.")
+  os.symlink(folder / "gone", clips / "gone.wav")
+  summary = prepare.prepare(clips, folder / "out", _CONFIG)
+  rows = {row["source"]: row for row in _manifest(folder / "out")}
+  assert len(rows) == summary.written + summary.skipped
+  assert _sources(folder / "out") == ["deep/er/UPPER.WAV", "good.wav"]
+  return rows
+
+
+def test_only_and_all_wav_files_are_listed(mixed):
+  assert list(mixed) == [
+    "broken.wav",
+    "deep/er/UPPER.WAV",
+    "empty.wav",
+    "gone.wav",
+    "good.wav",
+    "nothing.wav",
+    "rate.wav",
+    "short.wav",
+    "text.wav",
+  ]
+
+
+@pytest.mark.parametrize(
+  ("source", "reason"),
+  [
+    ("broken.wav", "wav: .*"),
+    ("empty.wav", r"The file holds no samples\."),
+    ("gone.wav", r"The file cannot be read: No such file or directory\."),
+    ("nothing.wav", r"wav: contents must have at least 12 bytes\. Got: 0\."),
+    ("rate.wav", r".* sample rate must be (?=.*8000)(?=.*16000).*\."),
+    (
+      "short.wav",
+      r"The clip is shorter than a frame\. Got: samples=199, "
+      r"frame_length=200\.",
+    ),
+    ("text.wav", r"wav: contents must start with RIFF.* Got: Thes.*"),
+  ],
+)
+def test_skipped_file_has_its_reason(mixed, source, reason):
+  row = mixed[source]
+  assert row["status"] == "skipped"
+  assert sorted(row) == ["reason", "source", "status"]
+  assert re.fullmatch(reason, row["reason"]), row
+
+
+def test_reasons_are_sentences(mixed):
+  for row in mixed.values():
+    if row["status"] == "skipped":
+      # Neither TensorFlow's brackets and nodes nor its escapes.
+      assert not re.search(r"\\|\] \[|\{\{|Op:|\n", row["reason"]), row
+      assert row["reason"].endswith("."), row
+
+
+@pytest.mark.skipif(
+  hasattr(os, "geteuid") and os.geteuid() == 0, reason="root reads everything"
+)
+def test_file_without_permission_is_skipped(clips, tmp_path):
+  (clips / "1.wav").chmod(0)
+  prepare.prepare(clips, tmp_path / "out", _SMALL)
+  row = _manifest(tmp_path / "out")[1]
+  assert row["source"] == "1.wav" and row["status"] == "skipped"
+  assert row["reason"] == "The file cannot be read: Permission denied."
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+def test_file_name_that_is_no_text(clips, tmp_path):
+  (clips / "1.wav").rename(os.fsdecode(os.fsencode(clips) + b"/1\xff.wav"))
+  prepare.prepare(clips, tmp_path / "out", _SMALL)
+  rows = _manifest(tmp_path / "out")
+  assert [row["source"] for row in rows] == ["0.wav", "1\udcff.wav", "2.wav"]
+  assert len(list(tfspec.data.read_examples(tmp_path / "out"))) == len(
+    [row for row in rows if row["status"] == "written"]
+  )
+
+
+def test_nothing_readable(tmp_path):
+  clips = tmp_path / "clips"
+  clips.mkdir()
+  (clips / "a.wav").write_text("not a wav file at all")
+  _write_wav(clips / "b.wav", 10)
+  with pytest.raises(ValueError, match=r"none of 2 does\. a\.wav: wav: .*b\."):
+    prepare.prepare(clips, tmp_path / "out", _SMALL)
+  assert os.listdir(tmp_path) == ["clips"]
+
+
+def test_no_wav_files_and_no_folder(tmp_path):
+  (tmp_path / "in").mkdir()
+  with pytest.raises(FileNotFoundError, match=r"must hold \*\.wav files"):
+    prepare.prepare(tmp_path / "in", tmp_path / "out", _SMALL)
+  with pytest.raises(FileNotFoundError, match="input_folder must be a folder"):
+    prepare.prepare(tmp_path / "none", tmp_path / "out", _SMALL)
+  assert os.listdir(tmp_path) == ["in"]
+
+
+def test_existing_output_is_untouched(clips, tmp_path):
+  output = tmp_path / "out"
+  output.mkdir()
+  (output / "manifest.jsonl").write_text("precious")
+  with pytest.raises(FileExistsError, match=re.escape(str(output))):
+    prepare.prepare(clips, output, _SMALL)
+  assert os.listdir(output) == ["manifest.jsonl"]
+  assert (output / "manifest.jsonl").read_text() == "precious"
+  assert sorted(os.listdir(tmp_path)) == ["clips", "out"]
+
+
+def test_trainable_config_is_refused(clips, tmp_path):
+  config = dataclasses.replace(_SMALL, trainable=True)
+  with pytest.raises(ValueError, match="config must not be trainable"):
+    prepare.prepare(clips, tmp_path / "out", config)
+  assert os.listdir(tmp_path) == ["clips"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_failure_leaves_nothing_behind(clips, tmp_path, monkeypatch, error):
+  write = prepare.records.ShardWriter.write
+  calls = []
+
+  def fail_at_second(self, *args):
+    calls.append(args)
+    if len(calls) == 2:
+      raise error("the disk is full")
+    return write(self, *args)
+
+  monkeypatch.setattr(prepare.records.ShardWriter, "write", fail_at_second)
+  with pytest.raises(error, match="the disk is full"):
+    prepare.prepare(clips, tmp_path / "out", _SMALL)
+  assert len(calls) == 2
+  assert os.listdir(tmp_path) == ["clips"]
+
+
+def test_remains_of_a_killed_run_do_not_matter(clips, tmp_path):
+  remains = tmp_path / "out.partial"
+  remains.mkdir()
+  (remains / "spectrograms-00007.tfrecord").write_bytes(b"half")
+  prepare.prepare(clips, tmp_path / "out", _SMALL)
+  assert len(_shards(tmp_path / "out")) == 1
+  assert sorted(os.listdir(tmp_path)) == ["clips", "out"]
+
+
+def test_without_matplotlib(clips, tmp_path, monkeypatch, capsys):
+  for name in [n for n in sys.modules if n.split(".")[0] == "matplotlib"]:
+    monkeypatch.setitem(sys.modules, name, None)
+  summary = prepare.prepare(clips, tmp_path / "out", _SMALL)
+  assert summary.contact_sheet is None and summary.written == 3
+  assert "pip install 'tfspec[plot]'" in capsys.readouterr().err
+  assert sorted(os.listdir(tmp_path / "out")) == [
+    "config.textproto",
+    "manifest.jsonl",
+    "spectrograms-00000-of-00001.tfrecord",
+  ]
+  assert len(_sources(tmp_path / "out")) == 3
+
+
+@pytest.mark.parametrize(
+  ("text", "shape"),
+  [
+    ("", [19, 66]),
+    ("expand_dims: true", [19, 33, 2]),
+    ("data_format: DATA_FORMAT_CHANNELS_FIRST mode: MODE_STFT", [132, 19]),
+    (
+      "data_format: DATA_FORMAT_CHANNELS_FIRST expand_dims: true "
+      "engine: ENGINE_KERNEL",
+      [2, 19, 33],
+    ),
+  ],
+  ids=["flat", "image", "first", "first_image"],
+)
+def test_stereo_in_each_layout(text, shape, tmp_path):
+  text = f"frame_length: 64 frame_step: 24 {text}"
+  config = goldens.Golden("stereo", text).config()
+  _write_wav(tmp_path / "clips" / "stereo.wav", channels=2)
+  prepare.prepare(tmp_path / "clips", tmp_path / "out", config)
+  (row,) = _manifest(tmp_path / "out")
+  assert row["shape"] == shape
+  assert (row["samples"], row["channels"]) == (500, 2)
+  (example,) = tfspec.data.read_examples(tmp_path / "out", config)
+  values = example["spectrogram"].numpy()
+  _assert_agrees_with_oracle(values, text, _samples(500, 2))
+
+
+def test_read_with_an_equal_config(sharded):
+  # What the config leaves to its defaults, written out.
+  equal = dataclasses.replace(_CONFIG, engine="fft", floor=1e-7**0.5)
+  assert equal != _CONFIG and equal.fingerprint() == _CONFIG.fingerprint()
+  assert tfspec.data.read_examples(sharded[0], equal).cardinality() == 14
+
+
+def test_read_with_another_config(sharded):
+  other = dataclasses.replace(_CONFIG, mode="psd")
+  with pytest.raises(ValueError) as error:
+    tfspec.data.read_examples(sharded[0], other)
+  for fingerprint in (other.fingerprint(), _CONFIG.fingerprint()):
+    assert fingerprint in str(error.value)
+
+
+def test_read_missing_shard(copied):
+  name = _shards(copied)[1]
+  (copied / name).unlink()
+  with pytest.raises(ValueError, match=re.escape(name)):
+    tfspec.data.read_examples(copied)
+
+
+def test_read_truncated_shard(copied):
+  path = copied / _shards(copied)[1]
+  path.write_bytes(path.read_bytes()[:-10])
+  with pytest.raises(tf.errors.DataLossError):
+    _sources(copied)
+
+
+def test_read_changed_byte(copied):
+  path = copied / _shards(copied)[1]
+  content = bytearray(path.read_bytes())
+  content[1000] ^= 1
+  path.write_bytes(content)
+  with pytest.raises(tf.errors.DataLossError):
+    _sources(copied)
+
+
+@pytest.mark.parametrize("shard", [0, -1])
+@pytest.mark.parametrize("change", [-1, 1])
+def test_read_with_a_record_lost_or_doubled(copied, shard, change):
+  path = str(copied / _shards(copied)[shard])
+  stored = [record.numpy() for record in tf.data.TFRecordDataset(path)]
+  changed = stored[:-1] if change < 0 else [*stored, stored[-1]]
+  with tf.io.TFRecordWriter(path) as writer:
+    for record in changed:
+      writer.write(record)
+  with pytest.raises(
+    tf.errors.FailedPreconditionError, match="expected to contain 14 elements"
+  ):
+    _sources(copied)
+
+
+@pytest.mark.parametrize("name", ["manifest.jsonl", "config.textproto"])
+def test_read_without_manifest_or_config(copied, name):
+  (copied / name).unlink()
+  with pytest.raises(FileNotFoundError, match=name):
+    tfspec.data.read_examples(copied)

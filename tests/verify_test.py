@@ -1,0 +1,317 @@
+"""Tests of `tfspec.verify`: it passes what is right and names what is wrong."""
+
+import dataclasses
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfspec
+from tfspec import config as config_lib
+
+_CONFIG = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
+_TRAINABLE = dataclasses.replace(_CONFIG, trainable=True)
+_ROUTES = {
+  "eager",
+  "tf.function",
+  "XLA",
+  "dataset.map",
+  "Keras layer",
+  "SavedModel",
+  "SavedModel wav",
+}
+_ENGINES = {
+  "kernel": {"engine": "kernel"},
+  "fft": {"engine": "fft"},
+  "trainable": {"trainable": True},
+}
+
+
+def _trained(config=_TRAINABLE, **kwargs):
+  """Returns a module whose kernels are not those of its config."""
+  spectrogram = tfspec.Spectrogram(config, **kwargs)
+  random = np.random.default_rng(7)
+  for kernel in spectrogram.kernels:
+    noise = 0.1 * random.standard_normal(kernel.shape)
+    kernel.assign_add(tf.cast(noise, kernel.dtype))
+  return spectrogram
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory):
+  """Exports to take copies of: one without and two with kernels."""
+  folder = tmp_path_factory.mktemp("exports")
+  other = dataclasses.replace(_CONFIG, window="blackman")
+  for name, config in {
+    "fixed": _CONFIG,
+    "blackman": other,
+    "fresh": _TRAINABLE,
+    "trained": _trained(),
+  }.items():
+    tfspec.export_saved_model(config, folder / name)
+  return folder
+
+
+@pytest.fixture
+def fixed(exports, tmp_path):
+  return pathlib.Path(shutil.copytree(exports / "fixed", tmp_path / "fixed"))
+
+
+@pytest.fixture
+def trained(exports, tmp_path):
+  return pathlib.Path(shutil.copytree(exports / "trained", tmp_path / "copy"))
+
+
+def _slow(*values):
+  """Marks a case: each takes seconds, as `verify` compiles seven routes."""
+  return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def _failed(report):
+  """Returns the names of the routes that are wrong; the report must be."""
+  assert not report.ok
+  text = str(report)
+  assert "FAILED" in text and text.endswith("Not verified.")
+  return {result.route for result in report.results if not result.ok}
+
+
+def _assert_verifies(report):
+  assert report.ok, str(report)
+  assert not report.problems
+  assert {result.route for result in report.results} == _ROUTES
+  for result in report.results:
+    assert result.ok and not result.note
+    assert 0 <= result.error <= result.bound < 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", _ENGINES)
+@pytest.mark.parametrize("mode", config_lib.MODES)
+def test_fresh_export_of_every_mode_and_engine(mode, engine, tmp_path):
+  config = dataclasses.replace(_CONFIG, mode=mode, **_ENGINES[engine])
+  tfspec.export_saved_model(config, tmp_path / "1")
+  _assert_verifies(tfspec.verify(tmp_path / "1"))
+
+
+@pytest.mark.parametrize(
+  ("changes", "channels"),
+  [
+    ({"mode": "angle", "engine": "kernel"}, 2),
+    ({"mode": "stft", "expand_dims": True, "padding": "same"}, 2),
+    ({"data_format": "channels_first", "sample_rate_hz": 44100}, 3),
+    (
+      {"data_format": "channels_first", "expand_dims": True, "mode": "psd"},
+      None,
+    ),
+    ({"trainable": True, "mode": "imag", "expand_dims": True}, 1),
+  ],
+  ids=["stereo", "image", "first", "first_image", "imag"],
+)
+def test_fresh_export_of_every_layout(changes, channels, tmp_path):
+  config = dataclasses.replace(_CONFIG, **changes)
+  tfspec.export_saved_model(config, tmp_path / "1", channels)
+  _assert_verifies(tfspec.verify(tmp_path / "1"))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_trained_export_of_every_dtype(dtype, tmp_path):
+  spectrogram = _trained(dtype=tf.as_dtype(dtype))
+  assert spectrogram.real_kernel.dtype == dtype
+  tfspec.export_saved_model(spectrogram, tmp_path / "1")
+  _assert_verifies(tfspec.verify(tmp_path / "1"))
+
+
+def test_report(exports):
+  report = tfspec.verify(exports / "trained")
+  _assert_verifies(report)
+  assert report.path == str(exports / "trained")
+  assert report.fingerprint == _TRAINABLE.fingerprint()
+  first, header, *rows, last = str(report).splitlines()
+  assert report.path in first and report.fingerprint in first
+  assert header.split("  ")[0] == "route" and "largest error" in header
+  assert [row[:18].strip() for row in rows] == [r.route for r in report.results]
+  assert all(row.endswith("  ok") for row in rows)
+  assert last == "All routes agree."
+  # The contract is no wider than published: a spectrum of norm 1 may be off by
+  # 5e-7, and a logarithm of the smallest magnitude by 3000 times that.
+  assert all(result.bound < 5e-3 for result in report.results)
+
+
+@pytest.mark.parametrize(
+  ("old", "new", "fails"),
+  [
+    ("mode: MODE_LOG", "mode: MODE_MAGNITUDE", _ROUTES),
+    _slow("frame_length: 64", "frame_length: 63", _ROUTES),
+    _slow('name: "hann"', 'name: "hamming"', _ROUTES),
+    _slow("PADDING_VALID", "PADDING_SAME", _ROUTES),
+    _slow("SCALING_DENSITY", "SCALING_NONE", _ROUTES),
+    ("ENGINE_AUTO", "ENGINE_KERNEL", set()),
+    ("trainable: false", "trainable: false sample_rate_hz: 8000", set()),
+  ],
+  ids=["mode", "length", "window", "padding", "scaling", "engine", "rate"],
+)
+def test_changed_config(fixed, old, new, fails):
+  path = fixed / "assets" / "config.textproto"
+  text = path.read_text()
+  assert text.count(old) == 1
+  path.write_text(text.replace(old, new))
+  report = tfspec.verify(fixed)
+  failed = _failed(report)
+  # The routes that are built from the config; the model itself is unchanged.
+  assert failed >= fails - {"SavedModel", "SavedModel wav"}
+  changed = tfspec.load_config(path).fingerprint()
+  (problem,) = (p for p in report.problems if "fingerprint" in p)
+  assert changed in problem and _CONFIG.fingerprint() in problem
+  assert "config.textproto" in problem and "goldens.npz" in problem
+  assert f"FAILED {problem}" in str(report)
+
+
+@pytest.mark.parametrize("asset", ["config.textproto", "goldens.npz"])
+def test_deleted_asset(fixed, asset):
+  (fixed / "assets" / asset).unlink()
+  report = tfspec.verify(fixed)
+  assert not _failed(report) and not report.results
+  assert asset in str(report)
+
+
+@pytest.mark.parametrize(
+  "text",
+  ["mode: MODE_LOUD", "\0\1\2", "frame_length: -3", "a spectrogram"],
+)
+def test_garbage_in_config(fixed, text):
+  (fixed / "assets" / "config.textproto").write_text(text)
+  report = tfspec.verify(fixed)
+  assert not _failed(report)
+  (problem,) = report.problems
+  assert "config.textproto: " in problem
+  assert "unreadable" in str(report)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 no archive", None])
+def test_garbage_in_goldens(fixed, content):
+  path = fixed / "assets" / "goldens.npz"
+  path.write_bytes(path.read_bytes()[:-100] if content is None else content)
+  report = tfspec.verify(fixed)
+  assert not _failed(report)
+  assert "goldens.npz: the file must hold golden vectors" in str(report)
+
+
+def _change_goldens(folder, **changes):
+  """Rewrites the archive, a function of the old value by the key's end."""
+  path = folder / "assets" / "goldens.npz"
+  with np.load(path) as archive:
+    arrays = dict(archive)
+  for name, change in changes.items():
+    key = name.replace("__", "/")
+    value = arrays[key].copy()
+    assert value.size
+    value.flat[value.size // 2] = change(value.flat[value.size // 2])
+    arrays[key] = value
+  np.savez_compressed(path, **arrays)
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"noise__expected": lambda value: value + 1e-3},
+    {"chirp__signals": lambda value: value + 0.1},
+    _slow({"noise__expected": lambda value: np.nan}),
+    {"noise__tolerance": lambda value: np.nan},
+    _slow({"noise__tolerance": lambda value: -1.0}),
+  ],
+  ids=["expected", "signals", "expected_nan", "bound_nan", "bound_negative"],
+)
+def test_changed_value_in_goldens(fixed, changes):
+  _change_goldens(fixed, **changes)
+  report = tfspec.verify(fixed)
+  # A clip that every route fails, or one that is refused.
+  assert _failed(report) == _ROUTES or report.problems
+  (clip,) = {key.split("__")[0] for key in changes}
+  assert {result.golden for result in report.results} <= {clip}
+  assert clip in str(report)
+
+
+def _variables(folder):
+  (path,) = (folder / "variables").glob("variables.data-*")
+  return path
+
+
+def test_changed_bytes_in_variables(trained):
+  path = _variables(trained)
+  content = bytearray(path.read_bytes())
+  for i in range(1000, 1100):
+    content[i] ^= 0x40
+  path.write_bytes(content)
+  report = tfspec.verify(trained)
+  # Either TensorFlow's checksum or the goldens find it.
+  if report.results:
+    assert _failed(report) == _ROUTES
+  else:
+    assert not _failed(report)
+    (problem,) = report.problems
+    assert problem.startswith("The model must load. Got: ")
+    assert len(problem.splitlines()) == 1
+
+
+def test_truncated_variables(trained):
+  path = _variables(trained)
+  path.write_bytes(path.read_bytes()[:1000])
+  report = tfspec.verify(trained)
+  assert not _failed(report) and not report.results
+  assert "FAILED The model must load. Got: " in str(report)
+
+
+def test_variables_of_another_export(exports, trained):
+  shutil.rmtree(trained / "variables")
+  shutil.copytree(exports / "fresh" / "variables", trained / "variables")
+  report = tfspec.verify(trained)
+  # The config and the model are sound, but these are not the trained kernels.
+  assert not report.problems
+  assert _failed(report) == _ROUTES
+
+
+def test_model_of_another_config(exports, fixed):
+  shutil.copy(exports / "blackman" / "saved_model.pb", fixed)
+  report = tfspec.verify(fixed)
+  assert not report.problems
+  assert _failed(report) == {"SavedModel", "SavedModel wav"}
+  rows = str(report).splitlines()
+  failed = [row.split("  ")[0] for row in rows if "FAILED" in row]
+  assert failed == ["SavedModel", "SavedModel wav"]
+
+
+@pytest.mark.slow
+def test_model_with_another_layout(fixed, tmp_path):
+  config = dataclasses.replace(_CONFIG, expand_dims=True)
+  tfspec.export_saved_model(config, tmp_path / "image")
+  shutil.copy(tmp_path / "image" / "saved_model.pb", fixed)
+  assert _failed(tfspec.verify(fixed)) == {"SavedModel", "SavedModel wav"}
+
+
+def test_garbage_in_model(fixed):
+  (fixed / "saved_model.pb").write_bytes(b"\xff no proto")
+  report = tfspec.verify(fixed)
+  assert not _failed(report)
+  assert "FAILED The model must load. Got: " in str(report)
+
+
+def test_model_of_another_kind(tmp_path):
+  module = tf.Module()
+  module.call = tf.function(
+    lambda x: x, input_signature=[tf.TensorSpec([None], tf.float32)]
+  )
+  tf.saved_model.save(module, str(tmp_path / "1"))
+  report = tfspec.verify(tmp_path / "1")
+  assert not _failed(report)
+  assert "config.textproto" in str(report)
+
+
+def test_no_model(tmp_path):
+  with pytest.raises(FileNotFoundError, match="path must be a SavedModel"):
+    tfspec.verify(tmp_path / "none")
+  with pytest.raises(FileNotFoundError, match="path must be a SavedModel"):
+    tfspec.verify(tmp_path)
+  assert not os.listdir(tmp_path)

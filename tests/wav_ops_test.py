@@ -1,0 +1,617 @@
+"""Tests of `tfspec.ops.wav_ops`."""
+
+import collections
+import doctest
+import io
+import re
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+
+from tests import wav_files
+from tfspec.ops import wav_ops
+
+_SUBTYPES = (
+  "PCM_U8",
+  "PCM_16",
+  "PCM_24",
+  "PCM_32",
+  "FLOAT",
+  "DOUBLE",
+  "ALAW",
+  "ULAW",
+)
+_UNKNOWN = wav_files.UNKNOWN_SIZE
+_FMT = wav_files.fmt()
+_PCM16 = np.arange(1, 9, dtype="<i2")
+_DATA = wav_files.chunk(b"data", _PCM16.tobytes())
+
+_decode_graph = tf.function(
+  wav_ops.decode_wav, input_signature=[tf.TensorSpec([], tf.string)]
+)
+
+
+def _write(
+  subtype: str, channels: int, num_frames: int = 301, form: str = "WAV"
+) -> bytes:
+  """Returns a file by libsndfile whose samples all differ."""
+  rng = np.random.default_rng([_SUBTYPES.index(subtype), channels])
+  signals = rng.uniform(-1.0, 1.0, [num_frames, channels])
+  signals[:2] = [[-1.0], [1.0]]
+  file = io.BytesIO()
+  soundfile.write(file, signals, 22050, format=form, subtype=subtype)
+  return file.getvalue()
+
+
+def _read(contents: bytes) -> tuple[np.ndarray, int]:
+  return soundfile.read(io.BytesIO(contents), dtype="float32", always_2d=True)
+
+
+def _assert_decodes(
+  contents: bytes, expected: np.ndarray, sample_rate: int = 16000
+) -> None:
+  """Checks eager and graph results bit for bit."""
+  for decode in (wav_ops.decode_wav, _decode_graph):
+    signals, rate = decode(tf.constant(contents))
+    assert signals.dtype == tf.float32 and rate.dtype == tf.int32
+    assert rate.shape == []
+    assert rate.numpy() == sample_rate
+    assert signals.shape == expected.shape
+    np.testing.assert_array_equal(
+      signals.numpy().view(np.uint32), expected.astype("<f4").view(np.uint32)
+    )
+
+
+def _pcm16(num_samples: int = 8) -> np.ndarray:
+  return _PCM16[:num_samples, np.newaxis] / 32768
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+@pytest.mark.parametrize("form", ["WAV", "WAVEX", "RF64"])
+@pytest.mark.parametrize("subtype", _SUBTYPES)
+def test_equals_libsndfile(subtype: str, form: str, channels: int) -> None:
+  contents = _write(subtype, channels, form=form)
+  assert contents.startswith(b"RF64" if form == "RF64" else b"RIFF")
+  if form == "WAVEX":
+    (code,) = struct.unpack_from("<H", contents, contents.index(b"fmt ") + 8)
+    assert code == wav_files.EXTENSIBLE
+  expected, sample_rate = _read(contents)
+  assert expected.shape == (301, channels)
+  _assert_decodes(contents, expected, sample_rate)
+
+
+@pytest.mark.parametrize(
+  ("code", "bits", "payload"),
+  [
+    (wav_files.PCM, 8, bytes(range(256))),
+    (wav_files.PCM, 16, np.arange(65536, dtype="<u2").tobytes()),
+    (wav_files.PCM, 24, None),
+    (wav_files.PCM, 32, None),
+    (wav_files.FLOAT, 32, None),
+    (wav_files.FLOAT, 64, None),
+    (wav_files.ALAW, 8, bytes(range(256))),
+    (wav_files.MULAW, 8, bytes(range(256))),
+  ],
+)
+def test_every_value_equals_libsndfile(
+  code: int, bits: int, payload: bytes | None
+) -> None:
+  if payload is None:
+    rng = np.random.default_rng(bits + code)
+    payload = rng.bytes(bits // 8 * 20000)
+    # The ends and the smallest steps around zero.
+    for value in (0, 1, 2**31 - 1, 2**31 - 64, 2**31 - 65, 2**31, 2**32 - 1):
+      payload += (value << 32 >> (64 - bits)).to_bytes(bits // 8, "little")
+  chunks = [
+    wav_files.fmt(code, bits=bits),
+    wav_files.chunk(b"data", payload),
+  ]
+  contents = wav_files.riff(chunks)
+  expected, _ = _read(contents)
+  signals = wav_ops.decode_wav(tf.constant(contents))[0].numpy()
+  assert signals.shape == expected.shape
+  is_nan = np.isnan(expected)
+  np.testing.assert_array_equal(np.isnan(signals), is_nan)
+  # TensorFlow flushes what a cast to float32 makes subnormal.
+  is_tiny = (np.abs(expected) < np.finfo(np.float32).tiny) & (bits == 64)
+  np.testing.assert_array_less(np.abs(signals[is_tiny]), 1.2e-38)
+  is_compared = ~is_nan & ~is_tiny
+  np.testing.assert_array_equal(
+    signals[is_compared].view(np.uint32), expected[is_compared].view(np.uint32)
+  )
+
+
+def test_values_by_construction() -> None:
+  def decode(code: int, bits: int, payload: bytes) -> list[float]:
+    chunks = [wav_files.fmt(code, bits=bits), wav_files.chunk(b"data", payload)]
+    contents = tf.constant(wav_files.riff(chunks))
+    return wav_ops.decode_wav(contents)[0].numpy().ravel().tolist()
+
+  assert decode(wav_files.PCM, 8, b"\x00\x80\xff") == [-1, 0, 127 / 128]
+  assert decode(wav_files.PCM, 16, b"\x00\x80\xff\x7f\x01\x00") == [
+    -1,
+    1 - 2**-15,
+    2**-15,
+  ]
+  assert decode(
+    wav_files.PCM, 24, b"\x00\x00\x80\xff\xff\x7f\x01\x00\x00\x03\x02\x01"
+  ) == [-1, 1 - 2**-23, 2**-23, 0x010203 / 2**23]
+  assert decode(wav_files.PCM, 32, b"\x00\x00\x00\x80\x00\x00\x00\x40") == [
+    -1,
+    0.5,
+  ]
+  assert decode(wav_files.FLOAT, 32, struct.pack("<2f", 2.5, -np.inf)) == [
+    2.5,
+    -np.inf,
+  ]
+  assert decode(wav_files.FLOAT, 64, struct.pack("<2d", 0.25, 1e300)) == [
+    0.25,
+    np.inf,
+  ]
+  assert decode(wav_files.MULAW, 8, b"\x00\x80\xff\x7f") == [
+    -32124 / 32768,
+    32124 / 32768,
+    0,
+    0,
+  ]
+  assert decode(wav_files.ALAW, 8, b"\x2a\xaa\xd5\x55") == [
+    -32256 / 32768,
+    32256 / 32768,
+    8 / 32768,
+    -8 / 32768,
+  ]
+
+
+_LAYOUTS = {
+  "plain": ([_FMT, _DATA], {}, 8),
+  "data before fmt": ([_DATA, _FMT], {}, 8),
+  "chunk before fmt": (
+    [wav_files.chunk(b"bext", b"x" * 10), _FMT, _DATA],
+    {},
+    8,
+  ),
+  "odd chunk before": ([wav_files.chunk(b"LIST", b"abc"), _FMT, _DATA], {}, 8),
+  "odd chunk between": ([_FMT, wav_files.chunk(b"LIST", b"abc"), _DATA], {}, 8),
+  "chunk after": ([_FMT, _DATA, wav_files.chunk(b"LIST", b"abcd")], {}, 8),
+  "chunk of no tag": ([_FMT, wav_files.chunk(bytes(4), b""), _DATA], {}, 8),
+  "many chunks": (
+    [*[wav_files.chunk(b"junk", b"")] * 1022, _FMT, _DATA],
+    {},
+    8,
+  ),
+  "tags in other chunks": (
+    [wav_files.chunk(b"LIST", b"fmt \x10\0\0\0data"), _FMT, _DATA],
+    {},
+    8,
+  ),
+  "fmt of 18 bytes": ([wav_files.fmt(extra=bytes(2)), _DATA], {}, 8),
+  "fmt of 19 bytes": ([wav_files.fmt(extra=bytes(3)), _DATA], {}, 8),
+  "fmt of 116 bytes": ([wav_files.fmt(extra=bytes(100)), _DATA], {}, 8),
+  "extensible": ([wav_files.extensible_fmt(), _DATA], {}, 8),
+  "12 valid bits": ([wav_files.extensible_fmt(valid_bits=12), _DATA], {}, 8),
+  "0 valid bits": ([wav_files.extensible_fmt(valid_bits=0), _DATA], {}, 8),
+  "99 valid bits": ([wav_files.extensible_fmt(valid_bits=99), _DATA], {}, 8),
+  "first fmt": ([_FMT, wav_files.fmt(bits=8), _DATA], {}, 8),
+  "first data": ([_FMT, _DATA, wav_files.chunk(b"data", b"abcd")], {}, 8),
+  "wrong RIFF size": ([_FMT, _DATA], {"size": 40}, 8),
+  "RIFF size 0": ([_FMT, _DATA], {"size": 0}, 8),
+  "RIFF size unknown": ([_FMT, _DATA], {"size": _UNKNOWN}, 8),
+  "empty": ([_FMT, wav_files.chunk(b"data", b"")], {}, 0),
+  "empty, then a chunk": (
+    [_FMT, wav_files.chunk(b"data", b""), wav_files.chunk(b"LIST", b"abcd")],
+    {},
+    0,
+  ),
+  "RF64": (
+    [
+      wav_files.ds64(92, 16),
+      _FMT,
+      wav_files.chunk(b"data", _PCM16.tobytes(), _UNKNOWN),
+      wav_files.chunk(b"LIST", b"abcd"),
+    ],
+    {"tag": b"RF64", "size": _UNKNOWN},
+    8,
+  ),
+  "RF64, data before fmt": (
+    [
+      wav_files.ds64(80, 16),
+      wav_files.chunk(b"data", _PCM16.tobytes(), _UNKNOWN),
+      _FMT,
+    ],
+    {"tag": b"RF64", "size": _UNKNOWN},
+    8,
+  ),
+  "RF64, 32-bit data size": (
+    [wav_files.ds64(80, 4), _FMT, _DATA],
+    {"tag": b"RF64", "size": _UNKNOWN},
+    8,
+  ),
+  "RF64, empty, then a chunk": (
+    [
+      wav_files.ds64(88, 0),
+      _FMT,
+      wav_files.chunk(b"data", b"", _UNKNOWN),
+      wav_files.chunk(b"LIST", b"abcdefgh"),
+    ],
+    {"tag": b"RF64", "size": _UNKNOWN},
+    0,
+  ),
+  "RF64 without ds64": (
+    [_FMT, wav_files.chunk(b"data", _PCM16.tobytes(), _UNKNOWN)],
+    {"tag": b"RF64", "size": _UNKNOWN},
+    8,
+  ),
+  "RF64 of absurd size": (
+    [
+      wav_files.ds64(2**64 - 1, 2**64 - 1),
+      _FMT,
+      wav_files.chunk(b"data", _PCM16.tobytes(), _UNKNOWN),
+    ],
+    {"tag": b"RF64", "size": _UNKNOWN},
+    8,
+  ),
+}
+# A stream is written before its sizes are known, and not touched again.
+for _riff_size in (0, 8, 36, _UNKNOWN):
+  for _data_size in (0, _UNKNOWN):
+    _LAYOUTS[f"stream of sizes {_riff_size} and {_data_size}"] = (
+      [_FMT, wav_files.chunk(b"data", _PCM16.tobytes(), _data_size)],
+      {"size": _riff_size},
+      8,
+    )
+
+
+@pytest.mark.parametrize("layout", _LAYOUTS)
+def test_layout(layout: str) -> None:
+  chunks, header, num_samples = _LAYOUTS[layout]
+  _assert_decodes(wav_files.riff(chunks, **header), _pcm16(num_samples))
+
+
+@pytest.mark.parametrize("tail", [b"x", b"xy", b"xyz", b"data\4\0\0\0abcd"])
+def test_trailing_bytes_are_dropped(tail: bytes) -> None:
+  _assert_decodes(wav_files.riff([_FMT, _DATA]) + tail, _pcm16())
+
+
+def test_empty_file_has_44_bytes() -> None:
+  chunks = [wav_files.fmt(channels=3), wav_files.chunk(b"data", b"")]
+  contents = wav_files.riff(chunks)
+  assert len(contents) == 44
+  _assert_decodes(contents, np.zeros([0, 3]))
+
+
+def test_every_truncation() -> None:
+  chunks = [
+    wav_files.fmt(channels=2, bits=24),
+    wav_files.chunk(b"data", bytes(range(60))),
+  ]
+  contents = wav_files.riff(chunks)
+  whole = _read(contents)[0]
+  for length in range(len(contents)):
+    if length < 44:
+      with pytest.raises(tf.errors.InvalidArgumentError, match="wav: "):
+        _decode_graph(tf.constant(contents[:length]))
+    else:
+      num_frames = (length - 44) // 6
+      _assert_decodes(contents[:length], whole[:num_frames])
+
+
+def test_ambiguous_bytes_in_the_last_frame_are_dropped() -> None:
+  chunks = [wav_files.fmt(channels=3), _DATA]
+  expected = _PCM16[:6].reshape([2, 3]) / 32768
+  _assert_decodes(wav_files.riff(chunks), expected)
+
+
+def test_many_channels() -> None:
+  chunks = [
+    wav_files.fmt(channels=65535, bits=8),
+    wav_files.chunk(b"data", bytes(2 * 65535 + 9)),
+  ]
+  _assert_decodes(wav_files.riff(chunks), np.full([2, 65535], -1.0))
+
+
+_GUID = bytes.fromhex("000021 07d311 8644 c8c1ca000000")
+_MALFORMED = [
+  (b"", "contents must have at least 12 bytes. Got: 0."),
+  (b"RIFF\0\0\0\0WAV", "contents must have at least 12 bytes. Got: 11."),
+  (
+    b"OggS" + bytes(40),
+    "contents must start with RIFF or RF64. Got: OggS at byte 0.",
+  ),
+  (
+    b"\xff\xfb\x90\x00" + bytes(40),
+    "contents must start with RIFF or RF64. Got: %FF%FB%90%00 at byte 0.",
+  ),
+  (
+    wav_files.riff([_FMT, _DATA], tag=b"RIFX"),
+    "contents must start with RIFF or RF64. Got: RIFX at byte 0.",
+  ),
+  (
+    wav_files.riff([_FMT, _DATA], form=b"AVI "),
+    "RIFF form must be WAVE. Got: AVI  at byte 8.",
+  ),
+  (wav_files.riff([]), "a fmt chunk must exist. Got: none up to byte 12."),
+  (
+    wav_files.riff([_DATA]),
+    "a fmt chunk must exist. Got: none up to byte 36.",
+  ),
+  (
+    wav_files.riff([_FMT]),
+    "a data chunk must exist. Got: none up to byte 36.",
+  ),
+  (
+    wav_files.riff([_FMT]) + b"data\0\0",
+    "a data chunk must exist. Got: none up to byte 42.",
+  ),
+  (
+    wav_files.riff([_FMT, wav_files.chunk(b"junk", b"", _UNKNOWN), _DATA]),
+    "a data chunk must exist. Got: none up to byte 68.",
+  ),
+  (
+    wav_files.riff([wav_files.chunk(b"junk", b"")] * 1023 + [_FMT, _DATA]),
+    "fmt and data must be among the first 1024 chunks."
+    " Got: another chunk at byte 8220.",
+  ),
+  (
+    wav_files.riff([wav_files.chunk(b"fmt ", _FMT[8:22]), _DATA]),
+    "fmt chunk must have at least 16 bytes, or 40 if extensible."
+    " Got: 14 at byte 20.",
+  ),
+  (
+    wav_files.riff([_DATA, wav_files.chunk(b"fmt ", _FMT[8:20], 16)]),
+    "fmt chunk must have at least 16 bytes, or 40 if extensible."
+    " Got: 12 at byte 44.",
+  ),
+  (
+    wav_files.riff(
+      [wav_files.chunk(b"fmt ", wav_files.extensible_fmt()[8:46]), _DATA]
+    ),
+    "fmt chunk must have at least 16 bytes, or 40 if extensible."
+    " Got: 38 at byte 20.",
+  ),
+  (
+    wav_files.riff([wav_files.extensible_fmt(guid_tail=_GUID), _DATA]),
+    "sub-format GUID must end in %00%00%00%00%10%00%80%00%00%AA%008%9Bq."
+    " Got: %00%00!%07%D3%11%86D%C8%C1%CA%00%00%00 at byte 46.",
+  ),
+  (
+    wav_files.riff([wav_files.fmt(2, bits=4), _DATA]),  # ADPCM.
+    "format must be 1 (PCM), 3 (IEEE float), 6 (A-law) or 7 (mu-law)."
+    " Got: 2 at byte 20.",
+  ),
+  (
+    wav_files.riff([wav_files.extensible_fmt(2, bits=4), _DATA]),
+    "sub-format must be 1 (PCM), 3 (IEEE float), 6 (A-law) or 7 (mu-law)."
+    " Got: 2 at byte 44.",
+  ),
+  *(
+    (
+      wav_files.riff([wav_files.fmt(code, bits=bits), _DATA]),
+      f"bits per sample must be {allowed}. Got: {bits} at byte 34.",
+    )
+    for code, allowed, refused in (
+      (wav_files.PCM, "8, 16, 24 or 32 for PCM", (0, 1, 12, 20, 64, 65535)),
+      (wav_files.FLOAT, "32 or 64 for IEEE float", (0, 16, 24, 80)),
+      (wav_files.ALAW, "8 for A-law", (0, 16)),
+      (wav_files.MULAW, "8 for mu-law", (0, 16)),
+    )
+    for bits in refused
+  ),
+  (
+    wav_files.riff([wav_files.fmt(bits=12, block_align=2), _DATA]),
+    "bits per sample must be 8, 16, 24 or 32 for PCM. Got: 12 at byte 34.",
+  ),
+  (
+    wav_files.riff([wav_files.fmt(channels=0), _DATA]),
+    "channels must be at least 1. Got: 0 at byte 22.",
+  ),
+  (
+    wav_files.riff([wav_files.fmt(sample_rate=0), _DATA]),
+    "sample rate must be in [1, 2147483647]. Got: 0 at byte 24.",
+  ),
+  (
+    wav_files.riff([wav_files.fmt(sample_rate=2**31), _DATA]),
+    "sample rate must be in [1, 2147483647]. Got: 2147483648 at byte 24.",
+  ),
+  *(
+    (
+      wav_files.riff([wav_files.fmt(bits=24, block_align=block_align), _DATA]),
+      "block align must be channels * bits per sample / 8."
+      f" Got: {block_align} at byte 32.",
+    )
+    for block_align in (0, 2, 4, 65535)
+  ),
+  (  # 40000 * 2 does not fit the 16 bits of the field.
+    wav_files.riff([wav_files.fmt(channels=40000), _DATA]),
+    "block align must be channels * bits per sample / 8."
+    " Got: 14464 at byte 32.",
+  ),
+]
+
+
+@pytest.mark.parametrize(("contents", "sentence"), _MALFORMED)
+def test_malformed(contents: bytes, sentence: str) -> None:
+  match = re.escape(f"wav: {sentence}")
+  with pytest.raises(tf.errors.InvalidArgumentError, match=match):
+    wav_ops.decode_wav(tf.constant(contents))
+  with pytest.raises(tf.errors.InvalidArgumentError, match=match):
+    _decode_graph(tf.constant(contents))
+  dataset = tf.data.Dataset.from_tensors(contents).map(wav_ops.decode_wav)
+  with pytest.raises(tf.errors.InvalidArgumentError, match=match):
+    next(iter(dataset))
+
+
+def test_sample_rate_alone_is_checked_too() -> None:
+  # A graph of its own runs only what is fetched, unlike a `tf.function`.
+  contents = wav_files.riff([wav_files.fmt(channels=0), _DATA])
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    _, sample_rate = wav_ops.decode_wav(tf.constant(contents))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="channels must"):
+      session.run(sample_rate)
+
+
+def test_highest_sample_rate() -> None:
+  chunks = [wav_files.fmt(sample_rate=2**31 - 1), _DATA]
+  _assert_decodes(wav_files.riff(chunks), _pcm16(), 2**31 - 1)
+
+
+def test_static_shapes() -> None:
+  signals, sample_rate = _decode_graph.get_concrete_function().outputs
+  assert signals.shape.as_list() == [None, None]
+  assert sample_rate.shape.as_list() == []
+
+
+def test_not_a_scalar() -> None:
+  with pytest.raises(ValueError, match=r"must be a scalar.*shape=\(2,\)"):
+    wav_ops.decode_wav(tf.constant(["a", "b"]))
+  signature = [tf.TensorSpec(None, tf.string)]
+  decode = tf.function(wav_ops.decode_wav, input_signature=signature)
+  with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
+    decode(tf.constant(["a", "b"]))
+  with pytest.raises((TypeError, ValueError)):
+    wav_ops.decode_wav(tf.constant(3))
+
+
+def test_dataset_map_in_parallel() -> None:
+  files = [
+    _write(subtype, channels, num_frames=50 + channels)
+    for subtype in _SUBTYPES
+    for channels in (1, 2)
+  ]
+  dataset = tf.data.Dataset.from_tensor_slices(files).map(
+    wav_ops.decode_wav, num_parallel_calls=4
+  )
+  results = list(dataset.as_numpy_iterator())
+  assert len(results) == len(files)
+  for contents, (signals, sample_rate) in zip(files, results, strict=True):
+    np.testing.assert_array_equal(signals, _read(contents)[0])
+    assert sample_rate == 22050
+
+
+def test_dataset_stays_stateless(tmp_path) -> None:
+  # tf.data refuses to distribute or to checkpoint a map of stateful functions.
+  options = tf.data.Options()
+  options.experimental_external_state_policy = (
+    tf.data.experimental.ExternalStatePolicy.FAIL
+  )
+  contents = wav_files.riff([_FMT, _DATA])
+  dataset = tf.data.Dataset.from_tensors(contents).repeat(3)
+  iterator = iter(dataset.map(wav_ops.decode_wav).with_options(options))
+  next(iterator)
+  tf.train.Checkpoint(iterator=iterator).save(str(tmp_path / "checkpoint"))
+
+
+_LOADER = """
+import sys
+import numpy as np
+import tensorflow as tf
+decode = tf.saved_model.load(sys.argv[1]).decode
+signals, sample_rate = decode(tf.io.read_file(sys.argv[2]))
+np.save(sys.argv[3], signals.numpy())
+print("rate", int(sample_rate))
+try:
+  decode(tf.constant(b"RIFX"))
+except tf.errors.InvalidArgumentError as error:
+  print("refused", "wav: contents must have at least 12 bytes." in str(error))
+assert not any(name.startswith("tfspec") for name in sys.modules)
+"""
+
+
+def test_saved_model_in_a_process_without_tfspec(tmp_path) -> None:
+  contents = _write("PCM_24", 2)
+  (tmp_path / "clip.wav").write_bytes(contents)
+  module = tf.Module()
+  module.decode = _decode_graph
+  tf.saved_model.save(module, str(tmp_path / "model"))
+
+  reloaded = tf.saved_model.load(str(tmp_path / "model")).decode
+  expected = _read(contents)[0]
+  np.testing.assert_array_equal(reloaded(tf.constant(contents))[0], expected)
+
+  completed = subprocess.run(
+    [sys.executable, "-c", _LOADER, "model", "clip.wav", "signals.npy"],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  signals = np.load(tmp_path / "signals.npy")
+  np.testing.assert_array_equal(signals, expected)
+  assert "rate 22050" in completed.stdout
+  assert "refused True" in completed.stdout
+
+
+def _mutate(contents: bytes, rng: np.random.Generator) -> bytes:
+  """Returns a damaged copy: most damage goes to the headers."""
+  data = bytearray(contents)
+  for _ in range(rng.integers(1, 4)):
+    span = len(data) if rng.random() < 0.2 else min(len(data), 100)
+    if not span:
+      break
+    at = int(rng.integers(span))
+    kind = rng.integers(5)
+    if kind == 0:
+      data[at] = rng.integers(256)
+    elif kind == 1:
+      data[at] ^= 1 << rng.integers(8)
+    elif kind == 2:
+      del data[int(rng.integers(len(data))) :]
+    elif kind == 3:
+      data[at:at] = rng.bytes(rng.integers(1, 9))
+    else:
+      # The sizes and the fields of `fmt ` stand at even bytes.
+      at -= at % 2
+      values = (0, 1, 2, 3, 7, 16, 40, 2**15, 2**16 - 1, 2**31 - 1, 2**31)
+      value = int(rng.choice([*values, 2**32 - 1, len(data), len(data) - 8]))
+      width = int(rng.choice([2, 4]))
+      field = (value % 2 ** (8 * width)).to_bytes(width, "little")
+      data[at : at + width] = field
+  return bytes(data)
+
+
+def _mutations(count: int) -> list[bytes]:
+  """Returns damaged files, the same at each run."""
+  rng = np.random.default_rng(7)
+  files = [
+    _write(subtype, channels, num_frames=40, form=form)
+    for subtype in _SUBTYPES
+    for channels, form in ((1, "WAV"), (2, "WAVEX"), (3, "RF64"))
+  ]
+  files.append(wav_files.riff([_DATA, wav_files.chunk(b"odd ", b"abc"), _FMT]))
+  return [_mutate(files[i % len(files)], rng) for i in range(count)]
+
+
+def test_mutations_decode_or_are_refused() -> None:
+  outcomes = collections.Counter()
+  for contents in _mutations(5000):
+    try:
+      signals, sample_rate = _decode_graph(tf.constant(contents))
+    except tf.errors.InvalidArgumentError as error:
+      sentence = re.search(r"\[wav: ([a-zA-Z-]+ [a-zA-Z-]+).*?\.\]", str(error))
+      assert sentence, (contents, str(error))
+      outcomes[f"refused: {sentence[1]} ..."] += 1
+      continue
+    outcomes["decoded"] += 1
+    assert signals.dtype == tf.float32 and signals.shape.rank == 2
+    # No sample has less than one byte.
+    assert tf.size(signals) <= len(contents)
+    assert signals.shape[1] >= 1 and sample_rate >= 1
+  print(f"\n{outcomes.total()} mutations:")
+  for outcome, count in outcomes.most_common():
+    print(f"{count:6d} {outcome}")
+  assert outcomes.total() >= 4000
+  assert outcomes["decoded"] > 500
+  assert len(outcomes) > 8
+
+
+def test_docstring_example() -> None:
+  finder = doctest.DocTestFinder()
+  (example,) = finder.find(
+    wav_ops.decode_wav, "decode_wav", globs={"decode_wav": wav_ops.decode_wav}
+  )
+  assert example.examples
+  assert doctest.DocTestRunner().run(example).failed == 0

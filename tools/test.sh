@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Sets up what is needed, then lints and tests tfspec.
+#
+#   bash tools/test.sh            lint, all tests, and the fast tests under
+#                                 the oldest TensorFlow that is supported
+#   bash tools/test.sh --fast     lint and the fast tests
+#   bash tools/test.sh --oldest   the fast tests under the oldest TensorFlow
+#
+# Further arguments go to pytest: bash tools/test.sh --fast -k window
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+lane="full"
+case "${1:-}" in
+  --fast | --oldest)
+    lane="${1#--}"
+    shift
+    ;;
+esac
+
+export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}"
+
+# Without a path among the arguments, pytest runs the whole folder.
+paths=(tests)
+for argument in "$@"; do
+  if [[ "$argument" != -* && -e "${argument%%::*}" ]]; then
+    paths=()
+  fi
+done
+
+lint() {
+  local clean=0
+  .venv/bin/python -m ruff format --check . || {
+    echo "Run .venv/bin/ruff format to get the layout right."
+    clean=1
+  }
+  .venv/bin/python -m ruff check . || clean=1
+  return "$clean"
+}
+
+test_oldest() {
+  bash tools/venv.sh test,plot --oldest || return 1
+  echo "The fast tests under TensorFlow" \
+    "$(.venv-oldest/bin/python -m pip show tensorflow | sed -n 's/^Version: //p'):"
+  .venv-oldest/bin/python -m pytest -m "not slow" ${paths[@]+"${paths[@]}"} "$@"
+}
+
+if [[ "$lane" == "oldest" ]]; then
+  test_oldest "$@"
+  exit
+fi
+
+# A failed step does not hide the result of the next one.
+status=0
+bash tools/venv.sh test,plot || exit 1
+lint || status=1
+if [[ "$lane" == "fast" ]]; then
+  .venv/bin/python -m pytest -m "not slow" ${paths[@]+"${paths[@]}"} "$@" || status=1
+else
+  .venv/bin/python -m pytest ${paths[@]+"${paths[@]}"} "$@" || status=1
+  if bash tools/venv.sh --find --oldest >/dev/null 2>&1; then
+    # 5: the arguments select no test of this lane.
+    test_oldest "$@" || { code=$? && ((code == 5)) || status=1; }
+  else
+    echo "Not covered here: the oldest TensorFlow, 2.16, which needs Python 3.10 to 3.12."
+  fi
+fi
+if ((status)); then
+  echo "tools/test.sh: something failed, see above." >&2
+fi
+exit "$status"
