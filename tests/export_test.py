@@ -273,13 +273,14 @@ def test_failed_export_leaves_nothing(tmp_path, monkeypatch, error):
   assert not os.listdir(tmp_path)
 
 
-def test_remains_of_a_killed_export_do_not_matter(tmp_path):
+def test_remains_of_another_export_are_left_alone(tmp_path):
   remains = tmp_path / "models" / "1.partial"
   (remains / "assets").mkdir(parents=True)
   (remains / "assets" / "stale").write_bytes(b"half")
   tfspec.export_saved_model(_CONFIG, f"{tmp_path}/models/1/")
-  assert os.listdir(tmp_path / "models") == ["1"]
+  assert sorted(os.listdir(tmp_path / "models")) == ["1", "1.partial"]
   assert not (tmp_path / "models" / "1" / "assets" / "stale").exists()
+  assert (remains / "assets" / "stale").read_bytes() == b"half"
 
 
 def test_assets(load):

@@ -423,13 +423,14 @@ def test_failure_leaves_nothing_behind(clips, tmp_path, monkeypatch, error):
   assert os.listdir(tmp_path) == ["clips"]
 
 
-def test_remains_of_a_killed_run_do_not_matter(clips, tmp_path):
+def test_remains_of_another_run_are_left_alone(clips, tmp_path):
   remains = tmp_path / "out.partial"
   remains.mkdir()
   (remains / "spectrograms-00007.tfrecord").write_bytes(b"half")
   prepare.prepare(clips, tmp_path / "out", _SMALL)
-  assert len(_shards(tmp_path / "out")) == 1
-  assert sorted(os.listdir(tmp_path)) == ["clips", "out"]
+  assert _shards(tmp_path / "out") == ["spectrograms-00000-of-00001.tfrecord"]
+  assert _shards(remains) == ["spectrograms-00007.tfrecord"]
+  assert sorted(os.listdir(tmp_path)) == ["clips", "out", "out.partial"]
 
 
 def test_without_matplotlib(clips, tmp_path, monkeypatch, capsys):

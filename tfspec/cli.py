@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 from absl import app, logging
@@ -182,24 +182,41 @@ def _optional(text: str) -> str | None:
   return None if text.lower() == "none" else text
 
 
+def _number(kind: type) -> Callable[[str], int | float | None]:
+  def read(text: str) -> int | float | None:
+    try:
+      return None if text.lower() == "none" else kind(text)
+    except ValueError as e:
+      raise argparse.ArgumentTypeError(
+        f"must be a number ({kind.__name__}) or none. Got: {text}."
+      ) from e
+
+  return read
+
+
 def _window(text: str) -> str | tuple | None:
   """Reads "hann", "none", or a name and its numbers: "kaiser,8.6"."""
   name, *numbers = text.split(",")
   if not numbers:
     return _optional(name)
-  parameters = [float(number) for number in numbers]
+  try:
+    parameters = [float(number) for number in numbers]
+  except ValueError as e:
+    raise argparse.ArgumentTypeError(
+      f"must be a name and numbers, as kaiser,8.6. Got: {text}."
+    ) from e
   return (name, parameters) if name == "general_cosine" else (name, *parameters)
 
 
 _FIELD_TYPES = {
   "frame_length": int,
-  "frame_step": int,
-  "fft_length": int,
-  "sample_rate_hz": int,
+  "frame_step": _number(int),
+  "fft_length": _number(int),
+  "sample_rate_hz": _number(int),
   "periodic": _boolean,
   "expand_dims": _boolean,
   "trainable": _boolean,
   "scaling": _optional,
   "window": _window,
-  "floor": float,
+  "floor": _number(float),
 }

@@ -27,10 +27,13 @@ def require(
       condition does not hold.
   """
   words = [w if isinstance(w, str) else tf.strings.as_string(w) for w in words]
-  check = tf.debugging.Assert(condition, [tf.strings.join(words)])
-  # In eager mode there is nothing to wait for: the check has run.
-  with tf.control_dependencies([] if check is None else [check]):
-    return tf.identity(value)
+  text = tf.strings.join(words)
+  if not tf.executing_eagerly():
+    with tf.control_dependencies([tf.debugging.Assert(condition, [text])]):
+      return tf.identity(value)
+  if not condition:  # An eager Assert would hide the sentence in a listing.
+    raise tf.errors.InvalidArgumentError(None, None, text.numpy().decode())
+  return value
 
 
 def sentence(error: tf.errors.OpError) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import uuid
 
 import tensorflow as tf
 
@@ -40,6 +41,9 @@ def export_saved_model(
   `goldens.npz`, with which `tfspec.verify` proves later that the model computes
   what it did here. The folder appears when it is complete.
 
+  All operations are stock ones. A `precision` other than "default" brings in
+  one of XLA, which a server must have linked in.
+
   Args:
     config: What to export; a `Spectrogram` where kernels were trained.
     path: Folder that does not exist yet, such as "models/speech/1".
@@ -67,9 +71,8 @@ def export_saved_model(
   spectrogram = (
     config if isinstance(config, Spectrogram) else Spectrogram(config)
   )
-  partial = f"{target}.partial"
-  if tf.io.gfile.exists(partial):
-    tf.io.gfile.rmtree(partial)
+  # TF Serving takes only folders whose name is a number for versions.
+  partial = f"{target}.partial-{uuid.uuid4().hex[:8]}"
   try:
     with tempfile.TemporaryDirectory() as folder:
       config_path = os.path.join(folder, CONFIG_ASSET)

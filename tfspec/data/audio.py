@@ -12,8 +12,9 @@ def load_wav(path: str | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     path: Path of the file, a string or a scalar string tensor.
 
   Returns:
-    Signals, float32 `[samples, channels]`, and the sample rate in hertz, an
-    int32 scalar; see `tfspec.decode_wav`.
+    Signals, float32 `[samples, channels]`, to be transposed for a config with
+    channels first, and the sample rate in hertz, an int32 scalar; see
+    `tfspec.decode_wav`.
 
   Raises:
     tf.errors.NotFoundError: If there is no such file.

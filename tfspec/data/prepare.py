@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -97,9 +98,10 @@ def prepare(
   if os.path.exists(target):
     raise FileExistsError(f"output_folder must not exist yet. Got: {target}.")
   sources = find_wav_files(source_folder)
-  partial = f"{target}.partial"
-  shutil.rmtree(partial, ignore_errors=True)
-  os.makedirs(partial)
+  parent, name = os.path.split(os.path.abspath(target))
+  os.makedirs(parent, exist_ok=True)
+  partial = tempfile.mkdtemp(prefix=f"{name}.partial-", dir=parent)
+  os.chmod(partial, 0o755)  # mkdtemp lets nobody else read.
   try:
     summary = _write(
       source_folder, sources, partial, config, shard_bytes, workers, progress

@@ -35,7 +35,8 @@ class ShardWriter:
       "spectrogram": _floats(values.ravel()),
       "shape": _integers(values.shape),
       "source": tf.train.Feature(
-        bytes_list=tf.train.BytesList(value=[source.encode()])
+        # A file name need not be text.
+        bytes_list=tf.train.BytesList(value=[os.fsencode(source)])
       ),
       "sample_rate_hz": _integers([sample_rate_hz]),
     }

@@ -5,12 +5,7 @@ is read, and every rule is checked at once. Until that check each op is total:
 it takes any bytes, reads zeros past the end and may yield nonsense, which the
 check then refuses.
 
-References:
-  [1] Microsoft and IBM, "Multimedia Programming Interface and Data
-      Specifications 1.0", 1991: RIFF, the chunks `fmt ` and `data`.
-  [2] Microsoft, "Multiple channel audio data and WAVE files", 2007:
-      WAVE_FORMAT_EXTENSIBLE and its sub-format GUIDs.
-  [3] EBU Tech 3306, "RF64: An extended file format for audio data", 2018.
+The numbers in brackets are those of the references in `wav_ops`.
 """
 
 from typing import NamedTuple
