@@ -140,7 +140,11 @@ def test_serving_default_equals_spectrogram(load, layout, channels):
 @pytest.mark.parametrize(
   ("changes", "channels"),
   [
-    *((layout, n) for layout in _LAYOUTS.values() for n in (None, 2)),
+    *(
+      pytest.param(layout, n, marks=pytest.mark.slow)
+      for layout in _LAYOUTS.values()
+      for n in (None, 2)
+    ),
     ({"padding": "same"}, None),
     ({"padding": "same", **_LAYOUTS["first"]}, 2),
     ({"mode": "stft", "engine": "kernel"}, 2),

@@ -96,6 +96,7 @@ def test_fresh_export_of_every_mode_and_engine(mode, engine, tmp_path):
   _assert_verifies(tfspec.verify(tmp_path / "1"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("changes", "channels"),
   [

@@ -52,25 +52,27 @@ def contact_sheet(
     ImportError: If matplotlib is not installed.
   """
   try:
-    from matplotlib import figure
+    from matplotlib import cm, colors, figure
   except ImportError as e:
     raise ImportError(
       "matplotlib must be installed to draw. Run: pip install 'tfspec[plot]'"
     ) from e
   images = [_image(panel.values, config) for panel in panels]
-  low, high = _colour_range(images, config.mode)
+  scale = cm.ScalarMappable(
+    colors.Normalize(*_colour_range(images, config.mode)),
+    "twilight" if config.mode == "angle" else "magma",
+  )
   columns = min(3, len(panels))
   rows = math.ceil(len(panels) / columns)
   sheet = figure.Figure(
     figsize=(4.2 * columns + 1.0, 2.6 * rows + 0.6), layout="constrained"
   )
   axes = sheet.subplots(rows, columns, squeeze=False).ravel()
-  drawn = None
   for axis, panel, image in zip(axes, panels, images, strict=False):
-    drawn = _draw(axis, panel, image, config, (low, high))
+    _draw(axis, panel, image, config, scale)
   for axis in axes[len(panels) :]:
     axis.set_axis_off()
-  sheet.colorbar(drawn, ax=list(axes), label=_LABELS[config.mode], shrink=0.8)
+  sheet.colorbar(scale, ax=list(axes), label=_LABELS[config.mode], shrink=0.8)
   sheet.savefig(path, dpi=80)
 
 
@@ -79,8 +81,8 @@ def _draw(
   panel: Panel,
   image: np.ndarray,
   config: SpectrogramConfig,
-  limits: tuple[float, float],
-) -> Any:
+  scale: Any,
+) -> None:
   resolved = config.resolved()
   rate = panel.sample_rate_hz
   step_seconds = resolved.frame_step / rate
@@ -90,27 +92,24 @@ def _draw(
   if config.padding == "valid":
     start = (resolved.frame_length - resolved.frame_step) / 2 / rate
   bins, frames = image.shape
-  drawn = axis.imshow(
-    image,
-    origin="lower",
-    aspect="auto",
-    interpolation="nearest",
-    cmap="twilight" if config.mode == "angle" else "magma",
-    vmin=limits[0],
-    vmax=limits[1],
-    extent=(
-      start,
-      start + frames * step_seconds,
-      -bin_hz / 2,
-      (bins - 0.5) * bin_hz,
-    ),
-  )
-  axis.set_title(panel.title, fontsize=9)
+  if frames:
+    end = start + frames * step_seconds
+    axis.imshow(
+      image,
+      origin="lower",
+      aspect="auto",
+      interpolation="nearest",
+      cmap=scale.cmap,
+      norm=scale.norm,
+      extent=(start, end, -bin_hz / 2, (bins - 0.5) * bin_hz),
+    )
+  # A file name may hold what is no text, or what would be read as a formula.
+  title = panel.title.encode(errors="replace").decode()
+  axis.set_title(title, fontsize=9, parse_math=False)
   axis.set_xlabel("time (seconds)", fontsize=8)
   axis.set_ylabel("frequency (Hz)", fontsize=8)
   axis.set_ylim(0, rate / 2)
   axis.tick_params(labelsize=7)
-  return drawn
 
 
 def _image(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:

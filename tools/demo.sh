@@ -31,6 +31,8 @@ tfspec verify "$model"
 cat <<END
 One config, $config, drove all three steps:
   prepare  turned the voice prompts into TFRecords   $prepared
+           what became of each file                  $prepared/manifest.jsonl
+           their pictures                            $prepared/contact_sheet.png
   export   wrote a SavedModel for TF Serving         $model
   verify   replayed the model's golden vectors through every route
 Look further: .venv/bin/tfspec --help

@@ -87,7 +87,8 @@ def prepare(
   Raises:
     FileExistsError: If the output folder exists.
     FileNotFoundError: If there is no input folder, or no WAV file in it.
-    ValueError: If the config is trainable, or no file gave a spectrogram.
+    ValueError: If the config is trainable, `workers` or `shard_bytes` is less
+      than 1, or no file gave a spectrogram.
   """
   source_folder = os.fspath(input_folder)
   target = os.path.normpath(os.fspath(output_folder))
@@ -95,6 +96,9 @@ def prepare(
     raise ValueError(
       "config must not be trainable to prepare data. Got: trainable=True."
     )
+  for name, value in (("workers", workers), ("shard_bytes", shard_bytes)):
+    if value < 1:
+      raise ValueError(f"{name} must be at least 1. Got: {name}={value}.")
   if os.path.exists(target):
     raise FileExistsError(f"output_folder must not exist yet. Got: {target}.")
   sources = find_wav_files(source_folder)
