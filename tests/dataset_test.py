@@ -21,16 +21,6 @@ _CONFIG = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
 _LENGTHS = (300, 64, 1200, 77)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Recording(goldens.Golden):
-  """A golden whose signals are given instead of made."""
-
-  values: np.ndarray | None = None
-
-  def signals(self):
-    return self.values
-
-
 def _clip(samples):
   random = np.random.default_rng(samples)
   return (0.3 * random.standard_normal(samples)).astype(np.float32)
@@ -79,7 +69,7 @@ def test_waveform_of_each_rank(shape, data_format):
       3: signals.shape,
     }[len(shape)]
   )
-  golden = _Recording(
+  golden = goldens.Recording(
     "clip",
     "frame_length: 64 frame_step: 24 "
     f"data_format: DATA_FORMAT_{data_format.upper()}",
@@ -314,7 +304,9 @@ def test_speech_files_agree_with_oracle():
       paths[-1], dtype="float32", always_2d=True
     )
     assert sample_rate_hz.numpy() == expected_rate == 8000
-    golden = _Recording(paths[-1], _SPEECH_TEXT, values=signals[np.newaxis])
+    golden = goldens.Recording(
+      paths[-1], _SPEECH_TEXT, values=signals[np.newaxis]
+    )
     expected, bound = golden.expected()
     deviation = contract.deviation(
       config, features.numpy(), expected[0], bound[0]

@@ -85,6 +85,18 @@ class Golden:
     return np.stack(outputs)[:batch], np.stack(bounds)[:batch]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recording(Golden):
+  """A golden whose signals, `[batch, samples, channels]`, are given."""
+
+  values: np.ndarray | None = None
+
+  def signals(self):
+    if self.config().data_format == "channels_first":
+      return self.values.transpose(0, 2, 1)
+    return self.values
+
+
 def xla_lacks(engine, dtype):
   """Whether XLA cannot compile it: in TensorFlow 2.16 it has no float64 FFT."""
   old = tf.__version__.startswith("2.16.")

@@ -30,18 +30,6 @@ _CONFIG = goldens.Golden("speech", _TEXT).config()
 _SMALL = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Recording(goldens.Golden):
-  """A golden whose signals are given instead of made."""
-
-  values: np.ndarray | None = None
-
-  def signals(self):
-    if self.config().data_format == "channels_first":
-      return self.values.transpose(0, 2, 1)
-    return self.values
-
-
 def _samples(samples, channels=1):
   random = np.random.default_rng([samples, channels])
   return (0.3 * random.standard_normal([samples, channels])).astype(np.float32)
@@ -73,7 +61,7 @@ def _sources(folder):
 
 
 def _assert_agrees_with_oracle(values, text, signals):
-  golden = _Recording("clip", text, values=signals[np.newaxis])
+  golden = goldens.Recording("clip", text, values=signals[np.newaxis])
   expected, bound = golden.expected()
   assert values.dtype == np.float32
   deviation = contract.deviation(golden.config(), values, expected[0], bound[0])

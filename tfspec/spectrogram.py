@@ -270,7 +270,7 @@ def _window(config: SpectrogramConfig) -> np.ndarray:
   )
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=2)
 def _kernels(config: SpectrogramConfig) -> tuple[np.ndarray, np.ndarray]:
   return dft_ops.fourier_kernels(_window(config), config.resolved().fft_length)
 
