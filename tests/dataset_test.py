@@ -62,13 +62,9 @@ def test_waveform_of_each_rank(shape, data_format):
     signals = np.swapaxes(signals, -1, -2)
   dataset = tf.data.Dataset.from_tensors(signals)
   actual = _first(dataset.map(tfspec.spectrogram_fn(config)))
-  batch = signals.reshape(
-    {
-      1: (1, 500, 1) if data_format == "channels_last" else (1, 1, 500),
-      2: (1, *shape) if data_format == "channels_last" else (1, 2, 500),
-      3: signals.shape,
-    }[len(shape)]
-  )
+  last = data_format == "channels_last"
+  batch = signals if last or signals.ndim == 1 else signals.swapaxes(-1, -2)
+  batch = batch.reshape((1, 500, -1) if signals.ndim < 3 else batch.shape)
   golden = goldens.Recording(
     "clip",
     "frame_length: 64 frame_step: 24 "
