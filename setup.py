@@ -25,6 +25,7 @@ _TEST = [
   "grpcio-tools",
   "hypothesis",
   "pytest",
+  "pytest-xdist",
   "ruff>=0.17,<0.18",
   "soundfile",
 ]
@@ -68,5 +69,5 @@ setuptools.setup(
     "Topic :: Multimedia :: Sound/Audio :: Analysis",
     "Topic :: Scientific/Engineering :: Artificial Intelligence",
   ],
-  keywords="tensorflow keras spectrogram stft mel audio tpu",
+  keywords="tensorflow keras spectrogram stft audio tpu",
 )

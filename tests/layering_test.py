@@ -8,9 +8,8 @@ LAYERS = [
   ["tfspec.proto.spectrogram_config_pb2"],
   ["tfspec.ops.length_ops", "tfspec.ops.window_ops", "tfspec.ops.dft_ops"],
   ["tfspec.config_rules", "tfspec.config_proto"],
-  ["tfspec.config"],
+  ["tfspec.config", "tfspec.errors"],
   [
-    "tfspec.errors",
     "tfspec.ops.shape_ops",
     "tfspec.ops.spectrum_ops",
     "tfspec.ops.wav_header_ops",

@@ -40,10 +40,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
   command.add_argument("input", help="folder of WAV files")
   command.add_argument("output", help="folder to make")
   command.add_argument(
-    "--shard_mb", type=int, default=128, help="size of a shard in megabytes"
+    "--shard_mb",
+    type=int,
+    default=128,
+    help="size of a shard in megabytes (default: 128)",
   )
   command.add_argument(
-    "--workers", type=int, default=2, help="files in work at a time"
+    "--workers",
+    type=int,
+    default=2,
+    help="files in work at a time (default: 2)",
   )
   _add_config_arguments(command)
   command.set_defaults(run=_prepare)
@@ -74,7 +80,11 @@ def main(arguments: argparse.Namespace) -> int:
   """Runs a parsed command and returns its exit status."""
   try:
     return arguments.run(arguments)
-  except (ImportError, OSError, TypeError, ValueError) as e:
+  except KeyboardInterrupt:
+    message = "interrupted"
+  except OSError as e:
+    message = f"{e.filename}: {e.strerror}" if e.filename else str(e)
+  except (ImportError, TypeError, ValueError) as e:
     message = str(e)
   except tf.errors.OpError as e:
     message = errors.sentence(e)
@@ -96,6 +106,12 @@ def _prepare(arguments: argparse.Namespace) -> int:
     f"({arguments.output}/manifest.jsonl says why), "
     f"{summary.audio_seconds:.1f} s of audio in {summary.seconds:.1f} s"
   )
+  for name, found in (
+    ("sample rates in hertz", summary.sample_rates_hz),
+    ("channels", summary.channels),
+  ):
+    if len(found) > 1:
+      print(f"note: the clips differ in {name}: {', '.join(map(str, found))}")
   if summary.contact_sheet:
     print(f"contact sheet: {summary.contact_sheet}")
   return 0
@@ -119,7 +135,10 @@ def _plot(arguments: argparse.Namespace) -> int:
   spectrogram = Spectrogram(config)
   panels = []
   for path in arguments.inputs:
-    signals, sample_rate_hz = decode_wav(tf.io.read_file(path), config)
+    try:
+      signals, sample_rate_hz = decode_wav(tf.io.read_file(path), config)
+    except tf.errors.OpError as e:
+      raise ValueError(f"{path}: {errors.sentence(e)}") from e
     values = spectrogram(signals).numpy()
     if not values.size:
       raise ValueError(
@@ -169,7 +188,8 @@ def _field_help(field: dataclasses.Field) -> str:
     return f"true or false (default: {str(field.default).lower()})"
   if field.name == "window":
     return "a SciPy name, as kaiser,8.6 with numbers, or none (default: hann)"
-  return f"a number (default: {str(field.default).lower()})"
+  default = _DERIVED.get(field.name, str(field.default).lower())
+  return f"a number (default: {default})"
 
 
 def _boolean(text: str) -> bool:
@@ -208,6 +228,12 @@ def _window(text: str) -> str | tuple | None:
   return (name, parameters) if name == "general_cosine" else (name, *parameters)
 
 
+# What "none" stands for, where it stands for a number.
+_DERIVED = {
+  "frame_step": "none, half of frame_length",
+  "fft_length": "none, the power of two that holds frame_length",
+  "floor": "none, the root of 1e-7",
+}
 _FIELD_TYPES = {
   "frame_length": int,
   "frame_step": _number(int),

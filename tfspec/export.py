@@ -6,7 +6,6 @@ import uuid
 
 import tensorflow as tf
 
-from tfspec import errors
 from tfspec import goldens as goldens_lib
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig, save_config
@@ -136,15 +135,7 @@ def _wav_batch(
   last = config.data_format == "channels_last"
 
   def decode(contents: tf.Tensor) -> tf.Tensor:
-    signals, _ = spectrogram_lib.decode_wav(contents, config)
-    found = tf.shape(signals)[1 if last else 0]
-    signals = errors.require(
-      signals,
-      tf.equal(found, channels),
-      "wav: the channels must be those of the export. Got: ",
-      found,
-      f" in the file, channels={channels} in the export.",
-    )
+    signals, _ = spectrogram_lib.decode_wav(contents, config, channels)
     # Samples first, since only the first axis can be ragged.
     return signals if last else tf.transpose(signals)
 

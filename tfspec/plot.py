@@ -1,4 +1,4 @@
-"""Pictures of spectrograms. Needs matplotlib: `pip install 'tfspec[plot]'`."""
+"""Pictures of spectrograms. Needs matplotlib: `pip install matplotlib`."""
 
 import dataclasses
 import math
@@ -55,7 +55,7 @@ def contact_sheet(
     from matplotlib import cm, colors, figure
   except ImportError as e:
     raise ImportError(
-      "matplotlib must be installed to draw. Run: pip install 'tfspec[plot]'"
+      "matplotlib must be installed to draw. Run: pip install matplotlib"
     ) from e
   images = [_image(panel.values, config) for panel in panels]
   scale = cm.ScalarMappable(

@@ -5,7 +5,6 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from tfspec import errors
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import (
   dft_ops,
@@ -15,6 +14,9 @@ from tfspec.ops import (
   wav_ops,
   window_ops,
 )
+
+# Of more channels than libsndfile knows, samples and channels were swapped.
+_MAX_CHANNELS = 1024
 
 _FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 
@@ -90,7 +92,8 @@ class Spectrogram(tf.Module):
 
     Raises:
       TypeError: If the signals are not of a floating-point dtype.
-      ValueError: If their rank is not 1, 2 or 3.
+      ValueError: If their rank is not 1, 2 or 3, or there are more than 1024
+        channels, as if samples and channels had been swapped.
     """
     with tf.name_scope(self.name):
       return spectrogram(signals, self.config, self.kernels)
@@ -199,6 +202,7 @@ def spectrogram(
   if rank == 1:
     batch = batch[tf.newaxis, tf.newaxis, :]
   else:
+    _check_channels(signals.shape, config)
     if channels_last:
       batch = _swap_last_axes(batch)
     if rank == 2:
@@ -209,7 +213,7 @@ def spectrogram(
 
 
 def decode_wav(
-  contents: tf.Tensor, config: SpectrogramConfig
+  contents: tf.Tensor, config: SpectrogramConfig, channels: int | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Decodes a WAV file for a config.
 
@@ -217,24 +221,18 @@ def decode_wav(
     contents: Bytes of the file, a scalar string.
     config: The config: its `data_format` says how the signals are laid out, and
       its `sample_rate_hz`, if there is one, what the rate must be.
+    channels: How many channels the file must have, or None for any.
 
   Returns:
     Signals, float32 `[samples, channels]` or with channels first
     `[channels, samples]`, and the sample rate in hertz, an int32 scalar.
 
   Raises:
-    tf.errors.InvalidArgumentError: If the file cannot be read, or its rate is
-      not the config's.
+    tf.errors.InvalidArgumentError: See `tfspec.decode_wav`.
   """
-  signals, sample_rate_hz = wav_ops.decode_wav(contents)
-  if config.sample_rate_hz is not None:
-    signals = errors.require(
-      signals,
-      tf.equal(sample_rate_hz, config.sample_rate_hz),
-      "wav: the sample rate must be that of the config. Got: ",
-      sample_rate_hz,
-      f" in the file, sample_rate_hz={config.sample_rate_hz} in the config.",
-    )
+  signals, sample_rate_hz = wav_ops.decode_wav(
+    contents, channels, config.sample_rate_hz
+  )
   if config.data_format == "channels_first":
     signals = tf.transpose(signals)
   return signals, sample_rate_hz
@@ -260,8 +258,7 @@ def initial_kernel(config: SpectrogramConfig, part: str) -> np.ndarray:
   Returns:
     Float64 `[frame_length, 1, num_bins]`.
   """
-  kernels = dict(zip(("real", "imag"), _kernels(config), strict=True))
-  return kernels[part][:, np.newaxis, :]
+  return _kernels(config)[part][:, np.newaxis, :]
 
 
 def _window(config: SpectrogramConfig) -> np.ndarray:
@@ -271,8 +268,13 @@ def _window(config: SpectrogramConfig) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=2)
-def _kernels(config: SpectrogramConfig) -> tuple[np.ndarray, np.ndarray]:
-  return dft_ops.fourier_kernels(_window(config), config.resolved().fft_length)
+def _kernels(config: SpectrogramConfig) -> dict[str, np.ndarray]:
+  real, imag = dft_ops.fourier_kernels(
+    _window(config), config.resolved().fft_length
+  )
+  real.setflags(write=False)
+  imag.setflags(write=False)
+  return {"real": real, "imag": imag}
 
 
 def transform(
@@ -285,19 +287,18 @@ def transform(
   config = config.resolved()
   parts = kernel_parts(config.mode)
   if config.engine == "fft":
-    values = stft_ops.fft(
+    real, imag = stft_ops.fft(
       signals,
       tf.constant(_window(config), signals.dtype),
       config.frame_step,
       config.fft_length,
       config.padding,
     )
-    return dict(zip(("real", "imag"), values, strict=True))
+    return {"real": real, "imag": imag}
   if kernels:
     matrices = [tf.cast(k, signals.dtype)[:, 0, :] for k in kernels]
   else:
-    by_part = dict(zip(("real", "imag"), _kernels(config), strict=True))
-    matrices = [tf.constant(by_part[p], signals.dtype) for p in parts]
+    matrices = [tf.constant(_kernels(config)[p], signals.dtype) for p in parts]
   values = stft_ops.kernel(
     signals, matrices, config.frame_step, config.padding, config.precision
   )
@@ -365,6 +366,18 @@ def _check_dtype(signals: tf.Tensor) -> tf.Tensor:
       f"{signals.dtype.name}.{hint}"
     )
   return signals
+
+
+def _check_channels(shape: tf.TensorShape, config: SpectrogramConfig) -> None:
+  """Refuses so many channels that they must be samples."""
+  channels = shape[-1 if config.data_format == "channels_last" else -2]
+  if channels is not None and channels > _MAX_CHANNELS:
+    raise ValueError(
+      f"signals must have at most {_MAX_CHANNELS} channels; a batch of mono "
+      "clips is [batch, samples, 1], or [batch, 1, samples] with channels "
+      f"first. Got: shape={_shape_text(shape)}, "
+      f"data_format={config.data_format!r}."
+    )
 
 
 def _widen(signals: tf.Tensor) -> tf.Tensor:

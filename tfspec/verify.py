@@ -68,9 +68,10 @@ class Report:
 
   def __str__(self) -> str:
     lines = [f"{self.path}, config {self.fingerprint or 'unreadable'}"]
+    lines += [f"FAILED {problem}" for problem in self.problems]
     if self.results:
       lines.append(
-        f"{'route':<18}{'clip':<12}{'largest error':>14}{'bound':>10}"
+        f"{'route':<18}{'worst clip':<12}{'largest error':>14}{'bound':>10}"
       )
     for result in self.results:
       lines.append(
@@ -78,7 +79,6 @@ class Report:
         f"{result.bound:>10.1e}  {'ok' if result.ok else 'FAILED'}"
         f"{' ' if result.note else ''}{result.note}"
       )
-    lines += [f"FAILED {problem}" for problem in self.problems]
     lines.append("All routes agree." if self.ok else "Not verified.")
     return "\n".join(lines)
 

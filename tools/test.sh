@@ -28,6 +28,9 @@ for argument in "$@"; do
   fi
 done
 
+# Two files at a time: most of a test is Python that builds graphs.
+in_parallel=(-n 2 --dist loadfile)
+
 lint() {
   local clean=0
   .venv/bin/python -m ruff format --check . || {
@@ -42,7 +45,7 @@ test_oldest() {
   bash tools/venv.sh test,plot --oldest || return 1
   echo "The fast tests under TensorFlow" \
     "$(.venv-oldest/bin/python -m pip show tensorflow | sed -n 's/^Version: //p'):"
-  .venv-oldest/bin/python -m pytest -m "not slow" ${paths[@]+"${paths[@]}"} "$@"
+  .venv-oldest/bin/python -m pytest "${in_parallel[@]}" -m "not slow" ${paths[@]+"${paths[@]}"} "$@"
 }
 
 if [[ "$lane" == "oldest" ]]; then
@@ -55,9 +58,9 @@ status=0
 bash tools/venv.sh test,plot || exit 1
 lint || status=1
 if [[ "$lane" == "fast" ]]; then
-  .venv/bin/python -m pytest -m "not slow" ${paths[@]+"${paths[@]}"} "$@" || status=1
+  .venv/bin/python -m pytest "${in_parallel[@]}" -m "not slow" ${paths[@]+"${paths[@]}"} "$@" || status=1
 else
-  .venv/bin/python -m pytest ${paths[@]+"${paths[@]}"} "$@" || status=1
+  .venv/bin/python -m pytest "${in_parallel[@]}" ${paths[@]+"${paths[@]}"} "$@" || status=1
   if bash tools/venv.sh --find --oldest >/dev/null 2>&1; then
     # 5: the arguments select no test of this lane.
     test_oldest "$@" || { code=$? && ((code == 5)) || status=1; }

@@ -35,6 +35,8 @@ class Summary:
     audio_seconds: Length of the audio that was written.
     seconds: How long it took.
     contact_sheet: Path of the picture, or None if there is none.
+    sample_rates_hz: Every sample rate among the clips that were written.
+    channels: Every number of channels among them.
   """
 
   written: int
@@ -42,6 +44,8 @@ class Summary:
   audio_seconds: float
   seconds: float
   contact_sheet: str | None
+  sample_rates_hz: tuple[int, ...]
+  channels: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -151,9 +155,7 @@ def _write(
   writer = records.ShardWriter(partial, shard_bytes)
   bar = _Progress(len(sources), start, progress)
   rows = []
-  spread = np.linspace(0, len(sources) - 1, _SHEET_CLIPS).round().astype(int)
-  for_sheet = {sources[i] for i in spread}
-  panels = []
+  sheet = _Sheet()
   for result in _results(folder, sources, config, workers):
     row: dict[str, Any] = {"source": result.source}
     if result.values is None:
@@ -170,8 +172,7 @@ def _write(
         "channels": result.channels,
         "sample_rate_hz": result.sample_rate_hz,
       }
-      if result.source in for_sheet:
-        panels.append(_panel(result, config))
+      sheet.offer(result, config)
     rows.append(row)
     bar.add(seconds)
   bar.close()
@@ -191,13 +192,15 @@ def _write(
       "input_folder must hold a WAV file that gives a spectrogram. "
       f"Got: none of {len(rows)} does. {reasons}"
     )
-  sheet = _draw_sheet(panels, config, partial)
+  good = [row for row in rows if row["status"] == "written"]
   return Summary(
     written,
     len(rows) - written,
     bar.audio_seconds,
     time.monotonic() - start,
-    sheet,
+    sheet.draw(config, partial),
+    tuple(sorted({row["sample_rate_hz"] for row in good})),
+    tuple(sorted({row["channels"] for row in good})),
   )
 
 
@@ -224,6 +227,9 @@ def _results(
     )
     if not values.size:
       return _Result(source, reason=_no_frames(int(samples), config))
+    if not np.all(np.isfinite(values)):
+      reason = "The clip must be finite. Got: samples that are inf or NaN."
+      return _Result(source, reason=reason)
     return _Result(
       source,
       "",
@@ -258,26 +264,42 @@ def _reason(error: Exception) -> str:
   return errors.sentence(error)
 
 
-def _panel(result: _Result, config: SpectrogramConfig) -> plot.Panel:
-  step = config.resolved().frame_step
-  frames = int(_SHEET_SECONDS * result.sample_rate_hz / step) + 1
-  axis = spectrogram_lib.time_axis(config) - 1
-  values = np.take(
-    result.values, range(min(frames, result.values.shape[axis])), axis
-  )
-  return plot.Panel(result.source, values, result.sample_rate_hz)
+class _Sheet:
+  """Clips for the contact sheet, evenly spread over all that are written."""
 
+  def __init__(self) -> None:
+    self._panels: list[plot.Panel] = []
+    self._every = 1
+    self._offered = 0
 
-def _draw_sheet(
-  panels: list[plot.Panel], config: SpectrogramConfig, folder: str
-) -> str | None:
-  path = os.path.join(folder, CONTACT_SHEET_FILE)
-  try:
-    plot.contact_sheet(panels, config, path)
-  except ImportError as e:
-    print(f"No contact sheet: {e}", file=sys.stderr)
-    return None
-  return path
+  def offer(self, result: _Result, config: SpectrogramConfig) -> None:
+    """Takes one clip in so many, and ever fewer as they get more."""
+    if self._offered % self._every == 0:
+      step = config.resolved().frame_step
+      frames = int(_SHEET_SECONDS * result.sample_rate_hz / step) + 1
+      axis = spectrogram_lib.time_axis(config) - 1
+      some = range(min(frames, result.values.shape[axis]))
+      values = np.take(result.values, some, axis)
+      title = result.source
+      if result.channels > 1:
+        title += f" (channel 1 of {result.channels})"
+      self._panels.append(plot.Panel(title, values, result.sample_rate_hz))
+    self._offered += 1
+    if len(self._panels) >= 2 * _SHEET_CLIPS:
+      self._panels = self._panels[::2]
+      self._every *= 2
+
+  def draw(self, config: SpectrogramConfig, folder: str) -> str | None:
+    """Draws them and returns the path, or None where matplotlib is missing."""
+    count = min(_SHEET_CLIPS, len(self._panels))
+    spread = np.linspace(0, len(self._panels) - 1, count).round().astype(int)
+    path = os.path.join(folder, CONTACT_SHEET_FILE)
+    try:
+      plot.contact_sheet([self._panels[i] for i in spread], config, path)
+    except ImportError as e:
+      print(f"No contact sheet: {e}", file=sys.stderr)
+      return None
+    return path
 
 
 class _Progress:

@@ -20,15 +20,19 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfspec import errors
 from tfspec.ops import wav_header_ops
 
 
 def decode_wav(
-  contents: tf.Tensor, name: str | None = None
+  contents: tf.Tensor,
+  channels: int | None = None,
+  sample_rate_hz: int | None = None,
+  name: str | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   r"""Decodes a WAV file into signals and their sample rate.
 
-  `signals[i, c]` is the sample of channel `c` at `i / sample_rate` seconds,
+  `signals[i, c]` is the sample of channel `c` at `i / sample_rate_hz` seconds,
   equal to the last bit to what libsndfile reads as float32.
 
   | encoding (bits)           | range of `signals`                             |
@@ -51,23 +55,27 @@ def decode_wav(
   >>> header = b"RIFF\x28\0\0\0WAVEfmt \x10\0\0\0"
   >>> header += b"\x01\0\x02\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x10\0"
   >>> contents = header + b"data\x04\0\0\0" + b"\0\x40\0\x80"
-  >>> signals, sample_rate = decode_wav(contents)
-  >>> signals.numpy().tolist(), int(sample_rate)
+  >>> signals, sample_rate_hz = decode_wav(contents)
+  >>> signals.numpy().tolist(), int(sample_rate_hz)
   ([[0.5, -1.0]], 16000)
 
   Args:
     contents: Scalar string, the bytes of a file, fewer than 2 GiB.
+    channels: How many channels the file must have, or None for any. With it
+      the result has a static number of channels.
+    sample_rate_hz: The sample rate that the file must have, or None for any.
     name: Name of the scope of the ops. Defaults to "decode_wav".
 
   Returns:
-    `(signals, sample_rate)`: a float32 `[samples, channels]` tensor, and an
+    `(signals, sample_rate_hz)`: a float32 `[samples, channels]` tensor, and an
     int32 scalar in Hz.
 
   Raises:
     ValueError: If `contents` is known to be no scalar.
     tf.errors.InvalidArgumentError: When run, if `contents` is no WAV file, or a
-      malformed one, or one of another encoding. The message is a sentence that
-      starts with "wav:" and names the rule, the value and its byte.
+      malformed one, or one of another encoding, or has other channels or
+      another sample rate. The message is a sentence that starts with "wav:" and
+      names the rule, the value and its byte.
   """
   with tf.name_scope(name or "decode_wav"):
     contents = tf.convert_to_tensor(contents, tf.string, name="contents")
@@ -75,9 +83,37 @@ def decode_wav(
       raise ValueError(
         f"contents must be a scalar. Got: shape={contents.shape}."
       )
-    # Eagerly, the many small ops would cost ten times what one function does.
-    decode = _decode_as_function if tf.executing_eagerly() else _decode
-    return decode(contents)
+    signals, rate = _decode_anywhere(contents)
+    if channels is not None:
+      found = tf.shape(signals)[1]
+      signals = errors.require(
+        signals,
+        tf.equal(found, channels),
+        f"wav: there must be {channels} channels. Got: ",
+        found,
+        " in the file.",
+      )
+      signals = tf.ensure_shape(signals, [None, channels])
+    if sample_rate_hz is not None:
+      signals = errors.require(
+        signals,
+        tf.equal(rate, sample_rate_hz),
+        f"wav: the sample rate must be {sample_rate_hz} Hz. Got: ",
+        rate,
+        " Hz in the file.",
+      )
+    return signals, rate
+
+
+def _decode_anywhere(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  if not tf.executing_eagerly():
+    return _decode(contents)
+  # Eagerly, the many small ops would cost ten times what one function does.
+  try:
+    return _decode_as_function(contents)
+  except tf.errors.InvalidArgumentError as e:
+    sentence = errors.sentence(e)  # Without the graph that nobody asked for.
+    raise tf.errors.InvalidArgumentError(None, None, sentence) from None
 
 
 def _decode(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
