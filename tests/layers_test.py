@@ -234,6 +234,7 @@ def test_layer_without_weights_survives_a_trainable_model():
   layer = Ours(engine="fft", trainable=False)
   model = keras.Sequential([keras.Input((None, 1)), layer])
   model.trainable = True
+  assert not layer.spectrogram_config.trainable
   assert Ours.from_config(layer.get_config()).spectrogram_config.engine == "fft"
 
 
@@ -377,7 +378,7 @@ def test_difference_scaling_applies_without_a_window():
   assert float(theirs[0, 0, 0]) == pytest.approx(64.0)
 
 
-def test_difference_channels_first_runs_on_cpu():
+def test_channels_first_runs_on_cpu():
   signals = noise(2, 3, 500)
   actual = Ours(data_format="channels_first")(signals)
   assert actual.shape == (2, 3 * 129, 2)
@@ -392,6 +393,7 @@ def test_difference_bfloat16_is_accepted():
 
 def test_difference_short_clips_give_zero_frames():
   assert Ours()(np.ones((1, 100, 1), np.float32)).shape == (1, 0, 129)
+  assert Theirs()(np.ones((1, 100, 1), np.float32)).shape != (1, 0, 129)
   empty = tf.data.Dataset.from_tensors(np.ones((1, 0, 1), np.float32))
   layer = Ours()
   assert next(iter(empty.map(layer))).shape == (1, 0, 129)
@@ -409,7 +411,21 @@ def test_difference_angle_has_a_finite_gradient_at_zero():
   assert np.all(np.isfinite(gradients[0])) and np.any(np.isnan(gradients[1]))
 
 
+def test_difference_window_of_zeros_is_refused():
+  assert np.all(np.isnan(Theirs("real", 2)(np.ones((1, 8, 1), np.float32))))
+  with pytest.raises(ValueError, match="window must not be zero everywhere"):
+    Ours("real", 2)
+
+
+def test_difference_flags_are_booleans():
+  Theirs(periodic=1)
+  with pytest.raises(TypeError, match="periodic must be True or False"):
+    Ours(periodic=1)
+
+
 def test_difference_frame_length_one_works():
+  with pytest.raises(Exception):  # noqa: B017 - whatever it happens to be
+    Theirs(frame_length=1)(np.ones((1, 5, 1), np.float32))
   assert Ours(frame_length=1)(np.ones((1, 5, 1), np.float32)).shape == (1, 5, 1)
 
 

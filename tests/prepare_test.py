@@ -110,7 +110,7 @@ def clips(tmp_path):
 
 def test_counts(speech):
   folder, summary = speech
-  assert (summary.written, summary.skipped) == (14, 1)
+  assert (summary.written, summary.skipped) == (14, 2)
   samples = sum(soundfile.info(p).frames for p in _SPEECH.glob("*/*.wav"))
   assert summary.audio_seconds == pytest.approx(samples / 8000)
   assert summary.seconds > 0
@@ -125,17 +125,24 @@ def test_counts(speech):
 def test_manifest_has_every_file_once_in_order(speech):
   folder, _ = speech
   files = sorted(
-    path.relative_to(_SPEECH).as_posix() for path in _SPEECH.glob("**/*.wav")
+    path.relative_to(_SPEECH).as_posix()
+    for path in _SPEECH.glob("**/*")
+    if path.is_file()
   )
   rows = _manifest(folder)
   assert [row["source"] for row in rows] == files
   skipped = [row for row in rows if row["status"] != "written"]
   assert skipped == [
     {
+      "source": "LICENSE.md",
+      "status": "skipped",
+      "reason": "The name does not end in .wav.",
+    },
+    {
       "source": "ru/is.wav",
       "status": "skipped",
       "reason": "The file holds no samples.",
-    }
+    },
   ]
 
 
@@ -237,7 +244,7 @@ def test_progress_reaches_the_end(speech, progress):
   del speech
   line = progress.getvalue().splitlines()[-1]
   assert re.match(
-    r"\[#{20}\] 15/15 files, 0 s left, \d+ x real time *$", line
+    r"\[#{20}\] 16/16 files, 0 s left, \d+ x real time *$", line
   ), line
 
 
@@ -289,13 +296,14 @@ def mixed(tmp_path_factory):
   return rows
 
 
-def test_only_and_all_wav_files_are_listed(mixed):
+def test_all_files_are_listed(mixed):
   assert list(mixed) == [
     "broken.wav",
     "deep/er/UPPER.WAV",
     "empty.wav",
     "gone.wav",
     "good.wav",
+    "notes.txt",
     "nothing.wav",
     "rate.wav",
     "short.wav",
@@ -309,6 +317,7 @@ def test_only_and_all_wav_files_are_listed(mixed):
     ("broken.wav", "wav: .*"),
     ("empty.wav", r"The file holds no samples\."),
     ("gone.wav", r"The file cannot be read: No such file or directory\."),
+    ("notes.txt", r"The name does not end in \.wav\."),
     ("nothing.wav", r"wav: contents must have at least 12 bytes\. Got: 0\."),
     ("rate.wav", r".* sample rate must be (?=.*8000)(?=.*16000).*\."),
     (
@@ -334,15 +343,68 @@ def test_reasons_are_sentences(mixed):
       assert row["reason"].endswith("."), row
 
 
-@pytest.mark.skipif(
-  hasattr(os, "geteuid") and os.geteuid() == 0, reason="root reads everything"
-)
-def test_file_without_permission_is_skipped(clips, tmp_path):
-  (clips / "1.wav").chmod(0)
+def test_file_without_permission_is_skipped(clips, tmp_path, monkeypatch):
+  def open_but_one(path, *arguments, **keywords):
+    if str(path).endswith("1.wav"):  # Root may read what has no permission.
+      raise PermissionError(13, "Permission denied", path)
+    return open(path, *arguments, **keywords)
+
+  monkeypatch.setattr(prepare, "open", open_but_one, raising=False)
   prepare.prepare(clips, tmp_path / "out", _SMALL)
   row = _manifest(tmp_path / "out")[1]
   assert row["source"] == "1.wav" and row["status"] == "skipped"
   assert row["reason"] == "The file cannot be read: Permission denied."
+
+
+def test_what_is_no_file_is_skipped(clips, tmp_path):
+  os.mkfifo(clips / "pipe.wav")
+  (clips / "link").symlink_to(tmp_path)
+  prepare.prepare(clips, tmp_path / "out", _SMALL)
+  reasons = {
+    row["source"]: row.get("reason") for row in _manifest(tmp_path / "out")
+  }
+  assert reasons["pipe.wav"] == "It is not a regular file."
+  assert "link" in reasons and reasons["link"]
+
+
+def test_clip_that_is_not_finite_is_skipped(clips, tmp_path):
+  signals = _samples(500)
+  signals[250] = np.nan
+  fmt = wav_files.fmt(wav_files.FLOAT, 1, 8000, bits=32)
+  data = wav_files.chunk(b"data", signals.tobytes())
+  (clips / "1.wav").write_bytes(wav_files.riff([fmt, data]))
+  summary = prepare.prepare(clips, tmp_path / "out", _SMALL)
+  assert (summary.written, summary.skipped) == (2, 1)
+  assert "must be finite" in _manifest(tmp_path / "out")[1]["reason"]
+
+
+def test_a_failing_picture_does_not_lose_the_data(
+  clips, tmp_path, monkeypatch, capsys
+):
+  def fail(*_):
+    raise RuntimeError("no fonts")
+
+  monkeypatch.setattr(prepare.plot, "contact_sheet", fail)
+  summary = prepare.prepare(clips, tmp_path / "out", _SMALL)
+  assert summary.written == 3 and summary.contact_sheet is None
+  assert "No contact sheet: no fonts" in capsys.readouterr().err
+
+
+def test_kinds_of_clips_are_told(clips, tmp_path):
+  _write_wav(clips / "stereo.wav", channels=2, sample_rate=44100)
+  summary = prepare.prepare(clips, tmp_path / "out", _SMALL)
+  assert summary.sample_rates_hz == (8000, 44100)
+  assert summary.channels == (1, 2)
+
+
+def test_bins_are_static_if_all_clips_agree(clips, tmp_path):
+  prepare.prepare(clips, tmp_path / "mono", _SMALL)
+  spec = tfspec.data.read_examples(tmp_path / "mono").element_spec
+  assert spec["spectrogram"].shape.as_list() == [None, 33]
+  _write_wav(clips / "stereo.wav", channels=2)
+  prepare.prepare(clips, tmp_path / "mixed", _SMALL)
+  spec = tfspec.data.read_examples(tmp_path / "mixed").element_spec
+  assert spec["spectrogram"].shape.as_list() == [None, None]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text there")

@@ -130,6 +130,28 @@ def test_ragged_and_integer_signals_are_refused():
     spectrogram(np.zeros(100, np.int16))
 
 
+@pytest.mark.parametrize(
+  "shape, data_format",
+  [
+    ([8, 16000], "channels_last"),
+    ([8, 1, 16000], "channels_last"),
+    ([16000, 2], "channels_first"),
+  ],
+)
+def test_swapped_axes_are_refused(shape, data_format):
+  config = dataclasses.replace(CONFIG, data_format=data_format)
+  with pytest.raises(
+    ValueError, match="at most 1024 channels; a batch of mono"
+  ):
+    tfspec.Spectrogram(config)(tf.zeros(shape))
+
+
+def test_kernels_must_be_floats():
+  config = dataclasses.replace(CONFIG, trainable=True)
+  with pytest.raises(TypeError, match="dtype must be float16, .* Got: int32"):
+    tfspec.Spectrogram(config, dtype=tf.int32)
+
+
 def test_config_must_be_a_config():
   with pytest.raises(TypeError, match="config must be a SpectrogramConfig"):
     tfspec.Spectrogram({"mode": "log"})

@@ -43,8 +43,21 @@ def exact(signals, frame_length, frame_step, fft_length, **options):
 
 
 def relative_error(parts, expected):
-  actual = np.asarray(parts[0], np.float64) + 1j * np.asarray(parts[1])
-  return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
+  """Returns the largest relative L2 error of a frame."""
+  difference = np.asarray(parts[0], np.float64) - expected
+  difference += 1j * np.asarray(parts[1])
+  norms = np.linalg.norm(expected, axis=-1)
+  return np.max(np.linalg.norm(difference, axis=-1) / norms)
+
+
+def signal(kind, samples):
+  noise = np.random.default_rng(0).standard_normal(samples)
+  return {
+    "noise": noise,
+    "tone": np.sin(0.1234 * np.arange(samples)),
+    "offset": 1.0 + 1e-3 * noise,
+    "constant": np.full(samples, 0.7),
+  }[kind]
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
@@ -52,19 +65,45 @@ def relative_error(parts, expected):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_accuracy(sizes, engine, dtype, jit_compile):
-  signals = np.random.default_rng(0).standard_normal(sizes[0] * 3 + 11)
-  signals = signals.astype(dtype)
-
   @tf.function(jit_compile=jit_compile)
   def run(values):
     return tfspec.stft(values, *sizes, engine=engine)
 
-  if jit_compile and xla_lacks(engine, dtype):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="RFFT"):
-      run(tf.constant(signals))
-    return
-  error = relative_error(run(tf.constant(signals)), exact(signals, *sizes))
-  assert error <= contract.STFT_BOUNDS[dtype]
+  for kind in ("noise", "tone", "offset"):
+    signals = signal(kind, sizes[0] * 3 + 11).astype(dtype)
+    if jit_compile and xla_lacks(engine, dtype):
+      with pytest.raises(tf.errors.InvalidArgumentError, match="RFFT"):
+        run(tf.constant(signals))
+      return
+    error = relative_error(run(tf.constant(signals)), exact(signals, *sizes))
+    assert error <= contract.STFT_BOUNDS[dtype], kind
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+  "engine, precision, bound",
+  [
+    ("fft", "default", 5e-7),
+    ("kernel", "default", 4e-6),
+    ("kernel", "highest", 4e-6),
+  ],
+)
+@pytest.mark.parametrize("length", [256, 400, 2039])
+def test_accuracy_of_a_constant(length, engine, precision, bound, jit_compile):
+  # The worst case: without a window each sum of bin 0 has equal terms.
+  signals = signal("constant", 3 * length).astype(np.float32)
+
+  @tf.function(jit_compile=jit_compile)
+  def run(values):
+    return tfspec.stft(
+      values, length, window=None, engine=engine, precision=precision
+    )
+
+  config = tfspec.SpectrogramConfig(frame_length=length).resolved()
+  expected = exact(
+    signals, length, config.frame_step, config.fft_length, window=None
+  )
+  assert relative_error(run(tf.constant(signals)), expected) <= bound
 
 
 @pytest.mark.parametrize("engine", ENGINES)

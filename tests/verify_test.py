@@ -142,31 +142,29 @@ def test_report(exports):
 
 
 @pytest.mark.parametrize(
-  ("old", "new", "fails"),
+  ("old", "new"),
   [
-    ("mode: MODE_LOG", "mode: MODE_MAGNITUDE", _ROUTES),
-    _slow("frame_length: 64", "frame_length: 63", _ROUTES),
-    _slow('name: "hann"', 'name: "hamming"', _ROUTES),
-    _slow("PADDING_VALID", "PADDING_SAME", _ROUTES),
-    _slow("SCALING_DENSITY", "SCALING_NONE", _ROUTES),
-    ("ENGINE_AUTO", "ENGINE_KERNEL", set()),
-    ("trainable: false", "trainable: false sample_rate_hz: 8000", set()),
+    ("mode: MODE_LOG", "mode: MODE_MAGNITUDE"),
+    ("frame_length: 64", "frame_length: 63"),
+    ('name: "hann"', 'name: "hamming"'),
+    ("PADDING_VALID", "PADDING_SAME"),
+    ("SCALING_DENSITY", "SCALING_NONE"),
+    ("ENGINE_AUTO", "ENGINE_KERNEL"),
+    ("trainable: false", "trainable: false sample_rate_hz: 8000"),
   ],
   ids=["mode", "length", "window", "padding", "scaling", "engine", "rate"],
 )
-def test_changed_config(fixed, old, new, fails):
+def test_changed_config(fixed, old, new):
   path = fixed / "assets" / "config.textproto"
   text = path.read_text()
   assert text.count(old) == 1
   path.write_text(text.replace(old, new))
   report = tfspec.verify(fixed)
-  failed = _failed(report)
-  # The routes that are built from the config; the model itself is unchanged.
-  assert failed >= fails - {"SavedModel", "SavedModel wav"}
+  assert not _failed(report)
   changed = tfspec.load_config(path).fingerprint()
-  (problem,) = (p for p in report.problems if "fingerprint" in p)
+  (problem,) = report.problems
+  assert "fingerprint" in problem and "goldens.npz" in problem
   assert changed in problem and _CONFIG.fingerprint() in problem
-  assert "config.textproto" in problem and "goldens.npz" in problem
   assert f"FAILED {problem}" in str(report)
 
 
@@ -217,13 +215,11 @@ def _change_goldens(folder, **changes):
 @pytest.mark.parametrize(
   "changes",
   [
-    {"noise__expected": lambda value: value + 1e-3},
+    {"noise__real": lambda value: value + 1e-3},
     {"chirp__signals": lambda value: value + 0.1},
-    _slow({"noise__expected": lambda value: np.nan}),
-    {"noise__tolerance": lambda value: np.nan},
-    _slow({"noise__tolerance": lambda value: -1.0}),
+    {"noise__imag": lambda value: np.nan},
   ],
-  ids=["expected", "signals", "expected_nan", "bound_nan", "bound_negative"],
+  ids=["real", "signals", "nan"],
 )
 def test_changed_value_in_goldens(fixed, changes):
   _change_goldens(fixed, **changes)
@@ -233,6 +229,76 @@ def test_changed_value_in_goldens(fixed, changes):
   (clip,) = {key.split("__")[0] for key in changes}
   assert {result.golden for result in report.results} <= {clip}
   assert clip in str(report)
+
+
+def test_missing_clip_in_goldens(fixed):
+  path = fixed / "assets" / "goldens.npz"
+  with np.load(path) as archive:
+    arrays = {k: v for k, v in archive.items() if not k.startswith("noise")}
+  np.savez_compressed(path, **arrays)
+  report = tfspec.verify(fixed)
+  assert not _failed(report) and "'noise'" in str(report)
+
+
+class _Wrong(tf.Module):
+  """A model that is right for one mono clip at a time, and for nothing else."""
+
+  def __init__(self, path, change):
+    model = tf.saved_model.load(path)
+    serve = model.signatures["serving_default"]
+    wav = model.signatures["wav"]
+    shape = serve.structured_input_signature[1]["signals"].shape
+    self.model = model
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, name="signals")])
+    def wrong_serve(signals):
+      return {"spectrogram": change(serve(signals=signals)["spectrogram"])}
+
+    @tf.function(
+      input_signature=[tf.TensorSpec([None], tf.string, name="wav_bytes")]
+    )
+    def wrong_wav(wav_bytes):
+      outputs = wav(wav_bytes=wav_bytes)
+      frames = outputs["num_frames"]
+      spectrogram = change(outputs["spectrogram"])
+      return {"spectrogram": spectrogram, "num_frames": 0 * frames + 7}
+
+    self.wrong = {"serving_default": wrong_serve, "wav": wrong_wav}
+
+
+@pytest.mark.parametrize(
+  ("change", "channels", "fails"),
+  [
+    (lambda x: x, None, {"SavedModel wav"}),
+    (lambda x: x[:1] + 0 * x, None, {"SavedModel", "SavedModel wav"}),
+    (
+      lambda x: tf.concat([x[..., :33], 0 * x[..., 33:]], -1),
+      2,
+      {"SavedModel", "SavedModel wav"},
+    ),
+  ],
+  ids=["num_frames", "rows", "channels"],
+)
+def test_model_that_is_wrong_beyond_one_clip(change, channels, fails, tmp_path):
+  tfspec.export_saved_model(_CONFIG, tmp_path / "right", channels)
+  wrong = _Wrong(str(tmp_path / "right"), change)
+  tf.saved_model.save(wrong, tmp_path / "wrong", wrong.wrong)
+  for asset in ("config.textproto", "goldens.npz"):
+    (tmp_path / "wrong" / "assets").mkdir(exist_ok=True)
+    shutil.copy(
+      tmp_path / "right" / "assets" / asset,
+      tmp_path / "wrong" / "assets" / asset,
+    )
+  assert _failed(tfspec.verify(tmp_path / "wrong")) == fails
+
+
+def test_model_that_does_not_check_the_rate(tmp_path):
+  with_rate = dataclasses.replace(_CONFIG, sample_rate_hz=8000)
+  tfspec.export_saved_model(with_rate, tmp_path / "right")
+  tfspec.export_saved_model(_CONFIG, tmp_path / "wrong")
+  shutil.rmtree(tmp_path / "wrong" / "assets")
+  shutil.copytree(tmp_path / "right" / "assets", tmp_path / "wrong" / "assets")
+  assert _failed(tfspec.verify(tmp_path / "wrong")) == {"SavedModel wav"}
 
 
 def _variables(folder):

@@ -2,6 +2,7 @@
 
 import collections
 import io
+import pathlib
 import re
 import struct
 import subprocess
@@ -607,3 +608,33 @@ def test_mutations_decode_or_are_refused(
   assert outcomes.total() >= 4000
   assert outcomes["decoded"] > 500
   assert len(outcomes) > 8
+
+
+def test_channels_and_sample_rate_are_checked() -> None:
+  contents = (
+    (pathlib.Path(__file__).parent / "testdata/speech")
+    .joinpath("en/conf-locked.wav")
+    .read_bytes()
+  )
+  signals, rate = wav_ops.decode_wav(contents, 1, 8000)
+  assert signals.shape == (14018, 1) and rate == 8000
+  for decode in (wav_ops.decode_wav, tf.function(wav_ops.decode_wav)):
+    with pytest.raises(
+      tf.errors.InvalidArgumentError, match="2 channels. Got: 1"
+    ):
+      decode(tf.constant(contents), channels=2)
+    with pytest.raises(
+      tf.errors.InvalidArgumentError, match="16000 Hz. Got: 8000 Hz"
+    ):
+      decode(tf.constant(contents), sample_rate_hz=16000)
+  graph = tf.function(lambda c: wav_ops.decode_wav(c, channels=1))
+  spec = tf.TensorSpec([], tf.string)
+  shape = graph.get_concrete_function(spec).output_shapes[0]
+  assert shape.as_list() == [None, 1]
+
+
+def test_eager_error_is_one_sentence() -> None:
+  with pytest.raises(tf.errors.InvalidArgumentError) as error:
+    wav_ops.decode_wav(b"RIFFxxxxWAVE")
+  assert str(error.value).startswith("wav: a fmt chunk must exist.")
+  assert "\n" not in str(error.value)

@@ -21,7 +21,7 @@ MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
 
 # Larger values are typing errors, and would take gigabytes before they fail.
 MAX_FFT_LENGTH = 1 << 20
-MAX_KERNEL_SIZE = 1 << 27
+MAX_KERNEL_SIZE = 1 << 24
 
 CHOICES = {
   "mode": MODES,
@@ -124,7 +124,9 @@ class SpectrogramConfig:
     self._set("window", config_rules.normalise_window(self.window))
     self._check_lengths()
     self._check_engine()
-    window_ops.window(self.window, self.frame_length, self.periodic)
+    window_ops.window(
+      self.window, self.frame_length, self.periodic, self.scaling
+    )
 
   def _set(self, name: str, value: object) -> None:
     object.__setattr__(self, name, value)
@@ -166,7 +168,7 @@ class SpectrogramConfig:
     size = self.frame_length * self.num_bins
     if resolved.engine == "kernel" and size > MAX_KERNEL_SIZE:
       raise ValueError(
-        "frame_length * num_bins must be at most 2**27 for the kernel engine. "
+        "frame_length * num_bins must be at most 2**24 for the kernel engine. "
         f"Got: frame_length={self.frame_length}, num_bins={self.num_bins}."
       )
     if resolved.engine == "fft" and self.precision != "default":
@@ -237,8 +239,8 @@ class SpectrogramConfig:
       ... ).fingerprint()
       True
     """
-    # One line a field, so that a field added later, which stays out while it
-    # has its default, does not change the fingerprints of today.
+    # One line a field. A field that is added later must stay out of the lines
+    # while it has its default: the fingerprints of today may not change.
     values = self.resolved()._values()
     lines = [f"{name}={_canonical(value)}" for name, value in values.items()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

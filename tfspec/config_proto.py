@@ -1,5 +1,6 @@
 """How the values of a configuration are stored: proto and file formats."""
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -57,6 +58,7 @@ def read(path: str | os.PathLike[str]) -> config_pb2.SpectrogramConfig:
     parse(content, proto)
   except (
     UnicodeDecodeError,
+    json.JSONDecodeError,
     json_format.ParseError,
     message.DecodeError,
     text_format.ParseError,
@@ -90,13 +92,22 @@ def _file_format(path: str | os.PathLike[str]) -> tuple[Callable, Callable]:
     )
   if ending == ".json":
     return (
-      lambda content, proto: json_format.Parse(content.decode(), proto),
+      lambda content, proto: json_format.ParseDict(
+        _json_object(content), proto
+      ),
       lambda proto: json_format.MessageToJson(proto).encode() + b"\n",
     )
   raise ValueError(
     "path must end in .textproto, .pbtxt, .binpb, .pb or .json. "
     f"Got: {os.fspath(path)!r}."
   )
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+  value = json.loads(content)
+  if not isinstance(value, dict):
+    raise json_format.ParseError(f"a JSON {type(value).__name__}")
+  return value
 
 
 def _set_window(proto: Any, window: str | tuple | None) -> None:

@@ -57,8 +57,10 @@ def check_floor(value: object) -> float | None:
 
 def normalise_window(window: object) -> str | tuple | None:
   """Returns the window in its hashable form."""
-  if window is None or isinstance(window, str):
-    return window
+  if window is None:
+    return None
+  if isinstance(window, str):
+    return str(window)
   if isinstance(window, bytes | Mapping | numbers.Number):
     raise TypeError(_window_type_error(window))
   try:
@@ -73,7 +75,7 @@ def normalise_window(window: object) -> str | tuple | None:
     for item in items
   ):
     raise TypeError(_window_type_error(window))
-  return tuple(float(item) for item in items)
+  return tuple(float(item) + 0.0 for item in items)  # No negative zeros.
 
 
 def _normalise_named_window(items: tuple) -> str | tuple:

@@ -62,7 +62,7 @@ def export_saved_model(
   """
   if channels is not None and channels < 1:
     raise ValueError(f"channels must be at least 1. Got: channels={channels}.")
-  target = os.path.normpath(os.fspath(path))
+  target = os.fspath(path).rstrip("/")
   if tf.io.gfile.exists(target):
     raise FileExistsError(
       f"path must not exist yet: exports are never overwritten. Got: {target}."
@@ -85,7 +85,10 @@ def export_saved_model(
       model = _Servable(spectrogram, channels, (config_path, goldens_path))
       signatures = {"serving_default": model.serve, "wav": model.wav}
       tf.saved_model.save(model, partial, signatures)
-    tf.io.gfile.rename(partial, target)
+    try:
+      tf.io.gfile.rename(partial, target)
+    except tf.errors.AlreadyExistsError as e:
+      raise FileExistsError(f"path must not exist yet. Got: {target}.") from e
   except BaseException:
     if tf.io.gfile.exists(partial):
       tf.io.gfile.rmtree(partial)
@@ -169,7 +172,13 @@ def _wav_batch(
     paddings[axis] = [0, missing]
     return tf.pad(values, paddings)[0]
 
-  shape = [None] * (3 if config.expand_dims else 2)
+  shape = [None, channels * config.num_features]
+  if config.expand_dims:
+    shape = [None, config.num_features, channels]
+    if not last:
+      shape = [channels, None, config.num_features]
+  elif not last:
+    shape = shape[::-1]
   values = tf.map_fn(
     transform, clips, fn_output_signature=tf.TensorSpec(shape, tf.float32)
   )

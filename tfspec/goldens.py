@@ -42,19 +42,27 @@ _SMALLEST = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Golden:
-  """One clip and its spectrogram.
+  """One clip and its transform, computed in NumPy float64.
 
   Attributes:
     name: What the clip is.
     signals: Float32 `[samples]`.
-    expected: Float64, the output in the config's layout.
-    tolerance: Largest allowed absolute error of each value of `expected`.
+    parts: "real" and "imag" parts, float64 `[num_frames, num_bins]`; modes
+      "real" and "imag" have one of them.
   """
 
   name: str
   signals: np.ndarray
-  expected: np.ndarray
-  tolerance: np.ndarray
+  parts: dict[str, np.ndarray]
+
+  def expected(self, config: SpectrogramConfig) -> np.ndarray:
+    """Returns the output in the config's layout, float64."""
+    return arrange(_mode(self.parts, config), config)
+
+  def tolerance(self, config: SpectrogramConfig) -> np.ndarray:
+    """Returns the largest allowed error of each value of `expected`."""
+    values = _mode(self.parts, config)
+    return arrange(tolerance(config, values, self.parts), config)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,22 +110,55 @@ def clips(config: SpectrogramConfig) -> dict[str, np.ndarray]:
 
 
 def make(spectrogram: spectrogram_lib.Spectrogram) -> list[Golden]:
-  """Returns the golden vectors of a spectrogram, computed in float64."""
-  config = spectrogram.config
+  """Returns the golden vectors of a spectrogram.
+
+  They are computed in NumPy, as frames times kernels, by none of the engines.
+  """
+  config = spectrogram.config.resolved()
+  names = spectrogram_lib.kernel_parts(config.mode)
+  if spectrogram.kernels:
+    kernels = [np.asarray(tf.cast(k, tf.float64)) for k in spectrogram.kernels]
+  else:
+    kernels = [spectrogram_lib.initial_kernel(config, name) for name in names]
   result = []
   for name, signals in clips(config).items():
-    exact = tf.constant(signals, tf.float64)[tf.newaxis]
-    parts = spectrogram_lib.transform(exact, config, spectrogram.kernels)
-    expected = spectrogram_lib.apply_mode(parts, config).numpy()[0]
-    bound = tolerance(
-      config,
-      expected,
-      {part: values.numpy()[0] for part, values in parts.items()},
-    )
+    frames = _frames(signals.astype(np.float64), config)
+    products = [frames @ kernel[:, 0, :] for kernel in kernels]
     result.append(
-      Golden(name, signals, arrange(expected, config), arrange(bound, config))
+      Golden(name, signals, dict(zip(names, products, strict=True)))
     )
   return result
+
+
+def _frames(signals: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
+  """Returns the frames of `[samples]`, `[num_frames, frame_length]`."""
+  count = config.num_frames(len(signals))
+  covered = max(count - 1, 0) * config.frame_step + config.frame_length
+  missing = max(covered - len(signals), 0)
+  before = missing // 2 if config.padding == "same" else 0
+  signals = np.pad(signals, [before, missing - before])
+  starts = config.frame_step * np.arange(count)[:, np.newaxis]
+  return signals[starts + np.arange(config.frame_length)]
+
+
+def _mode(
+  parts: dict[str, np.ndarray], config: SpectrogramConfig
+) -> np.ndarray:
+  """Returns the values of the mode, `[num_frames, num_features]`."""
+  config = config.resolved()
+  if config.mode in ("real", "imag"):
+    return parts[config.mode]
+  real, imag = parts["real"], parts["imag"]
+  if config.mode == "stft":
+    return np.concatenate([real, imag], axis=-1)
+  if config.mode == "angle":
+    return np.arctan2(imag, real)
+  if config.mode == "psd":
+    bins = np.arange(config.num_bins)
+    is_single = (bins == 0) | (2 * bins == config.fft_length)
+    return np.where(is_single, 1, 2) * (np.square(real) + np.square(imag))
+  size = np.maximum(np.hypot(real, imag), config.floor)
+  return np.log(size) if config.mode == "log" else size
 
 
 def tolerance(
@@ -208,47 +249,51 @@ def save(
   """Writes golden vectors, and whose they are, into a NumPy archive."""
   arrays = {"fingerprint": np.array(fingerprint)}
   for golden in goldens:
-    for field in ("signals", "expected", "tolerance"):
-      arrays[f"{golden.name}/{field}"] = getattr(golden, field)
+    arrays[f"{golden.name}/signals"] = golden.signals
+    for part, values in golden.parts.items():
+      arrays[f"{golden.name}/{part}"] = values
   np.savez_compressed(path, **arrays)
 
 
-def load(path: str | os.PathLike[str]) -> tuple[list[Golden], str]:
-  """Reads golden vectors and the fingerprint of their config.
+def load(
+  path: str | os.PathLike[str], config: SpectrogramConfig
+) -> list[Golden]:
+  """Reads the golden vectors of a config.
 
   Raises:
-    ValueError: If the file is not such an archive.
+    ValueError: If they are those of another config, or the file does not hold
+      exactly the clips of the config, with finite transforms.
   """
   try:
     with np.load(path, allow_pickle=False) as archive:
       arrays = dict(archive)
     fingerprint = str(arrays.pop("fingerprint"))
-    names = dict.fromkeys(key.rsplit("/", 1)[0] for key in arrays)
-    goldens = [
-      Golden(
-        name,
-        *(arrays[f"{name}/{f}"] for f in ("signals", "expected", "tolerance")),
-      )
-      for name in names
-    ]
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
     raise ValueError(
       f"{os.fspath(path)}: the file must hold golden vectors. Got: {e!r}."
     ) from e
-  wrong = [golden.name for golden in goldens if not _is_sound(golden)]
-  if wrong or not goldens:
+  if fingerprint != config.fingerprint():
     raise ValueError(
-      f"{os.fspath(path)}: golden vectors must be finite, with bounds above 0. "
-      f"Got: {', '.join(wrong) or 'none at all'}."
+      "The config must be the one that was exported. Got: fingerprint "
+      f"{config.fingerprint()} of the config, {fingerprint} in "
+      f"{os.path.basename(path)}."
     )
-  return goldens, fingerprint
-
-
-def _is_sound(golden: Golden) -> bool:
-  return (
-    golden.expected.shape == golden.tolerance.shape
-    and bool(np.all(np.isfinite(golden.signals)))
-    and bool(np.all(np.isfinite(golden.expected)))
-    and bool(np.all(np.isfinite(golden.tolerance)))
-    and bool(np.all(golden.tolerance > 0))
-  )
+  goldens = []
+  names = spectrogram_lib.kernel_parts(config.mode)
+  for name, signals in clips(config).items():
+    shape = (config.num_frames(len(signals)), config.num_bins)
+    parts = {part: arrays.get(f"{name}/{part}") for part in names}
+    stored = arrays.get(f"{name}/signals")
+    if (
+      stored is None
+      or not np.array_equal(stored, signals)
+      or any(values is None for values in parts.values())
+      or any(values.shape != shape for values in parts.values())
+      or not all(np.all(np.isfinite(values)) for values in parts.values())
+    ):
+      raise ValueError(
+        f"{os.fspath(path)}: the file must hold every clip of the config, as "
+        f"it was made, with a finite transform. Got: {name!r}, which is not."
+      )
+    goldens.append(Golden(name, signals, parts))
+  return goldens

@@ -101,7 +101,7 @@ class STFTSpectrogram(keras.layers.Layer):
         "The Keras backend must be 'tensorflow'. Got: "
         f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow."
       )
-    self.spectrogram_config = SpectrogramConfig(
+    self._config = SpectrogramConfig(
       mode=mode,
       frame_length=frame_length,
       frame_step=frame_step,
@@ -122,6 +122,14 @@ class STFTSpectrogram(keras.layers.Layer):
     self.real_kernel = None
     self.imag_kernel = None
     self.input_spec = keras.layers.InputSpec(ndim=3)
+
+  @property
+  def spectrogram_config(self) -> SpectrogramConfig:
+    """The config of the layer, trainable as the layer now is."""
+    trainable = self.trainable and self._config.engine != "fft"
+    if trainable != self._config.trainable:
+      self._config = dataclasses.replace(self._config, trainable=trainable)
+    return self._config
 
   @classmethod
   def from_spectrogram_config(
@@ -209,7 +217,6 @@ class STFTSpectrogram(keras.layers.Layer):
     """
     config = self.spectrogram_config
     result = {**super().get_config(), **config.to_keras()}
-    result["trainable"] = self.trainable and config.engine != "fft"
     for name, default in _OWN_FIELDS.items():
       if getattr(config, name) != default:
         result[name] = getattr(config, name)

@@ -63,6 +63,11 @@ class Spectrogram(tf.Module):
       raise TypeError(
         f"config must be a SpectrogramConfig. Got: {type(config).__name__}."
       )
+    if tf.as_dtype(dtype) not in _FLOATS:
+      raise TypeError(
+        "dtype must be float16, bfloat16, float32 or float64. "
+        f"Got: {tf.as_dtype(dtype).name}."
+      )
     self.config = config
     self.engine = config.resolved().engine
     self.real_kernel = None

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -17,8 +17,9 @@ from tfspec.export import CONFIG_ASSET, GOLDENS_ASSET
 from tfspec.goldens import Deviation, Golden
 from tfspec.spectrogram import Spectrogram
 
-# Computes the spectrogram of one clip: [samples] in, the config's layout out.
-_Route = Callable[[np.ndarray], tf.Tensor]
+# Runs clips of one length, and yields what each of them gave, any number of
+# times, in the config's layout for a mono clip.
+_Route = Callable[[list[Golden]], Iterable[tuple[Golden, np.ndarray]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,30 +109,25 @@ def verify(path: str | os.PathLike[str]) -> Report:
   folder = os.fspath(path)
   if not tf.io.gfile.exists(os.path.join(folder, "saved_model.pb")):
     raise FileNotFoundError(f"path must be a SavedModel. Got: {folder}.")
-  problems = []
+  fingerprint = ""
   try:
     config = load_config(os.path.join(folder, "assets", CONFIG_ASSET))
-    goldens, fingerprint = goldens_lib.load(
-      os.path.join(folder, "assets", GOLDENS_ASSET)
+    fingerprint = config.fingerprint()
+    goldens = goldens_lib.load(
+      os.path.join(folder, "assets", GOLDENS_ASSET), config
     )
   except (OSError, ValueError) as e:
-    return Report(folder, "", (str(e),), ())
-  if config.fingerprint() != fingerprint:
-    problems.append(
-      "The config must be the one that was exported. Got: fingerprint "
-      f"{config.fingerprint()} in {CONFIG_ASSET}, {fingerprint} in "
-      f"{GOLDENS_ASSET}."
-    )
+    return Report(folder, fingerprint, (str(e),), ())
   try:
     model = tf.saved_model.load(folder)
     routes = _routes(config, model)
   except Exception as e:  # Whatever a damaged file makes TensorFlow raise.
-    problems.append(f"The model must load. Got: {_first_line(e)}")
-    return Report(folder, config.fingerprint(), tuple(problems), ())
+    problem = f"The model must load. Got: {_first_line(e)}"
+    return Report(folder, fingerprint, (problem,), ())
   results = [
     _replay(name, run, config, goldens) for name, run in routes.items()
   ]
-  return Report(folder, config.fingerprint(), tuple(problems), tuple(results))
+  return Report(folder, fingerprint, (), tuple(results))
 
 
 def _routes(config: SpectrogramConfig, model: tf.Module) -> dict[str, _Route]:
@@ -156,66 +152,118 @@ def _routes(config: SpectrogramConfig, model: tf.Module) -> dict[str, _Route]:
     return next(iter(tf.data.Dataset.from_tensors(signals).map(map_fn)))
 
   def keras_layer(signals: np.ndarray) -> tf.Tensor:
-    return layer(
-      signals[np.newaxis, :, np.newaxis]
-      if last
-      else signals[np.newaxis, np.newaxis]
-    )[0]
+    clip = signals[:, np.newaxis] if last else signals[np.newaxis]
+    return layer(clip[np.newaxis])[0]
 
-  def saved_model(signals: np.ndarray) -> tf.Tensor:
-    batch = signals[np.newaxis]
-    if channels is not None:
-      batch = np.stack([batch] * channels, axis=2 if last else 1)
-    values = serve(signals=tf.constant(batch))["spectrogram"][0]
-    return _first_channel(values, config)
+  def saved_model(batch: np.ndarray) -> tf.Tensor:
+    if channels is None:
+      batch = batch[:, :, 0] if last else batch[:, 0]
+    return serve(signals=tf.constant(batch))["spectrogram"]
 
-  def saved_model_wav(signals: np.ndarray) -> tf.Tensor:
-    contents = _wav_file(signals, channels or 1, config.sample_rate_hz or 16000)
+  def saved_model_wav(batch: np.ndarray) -> tf.Tensor:
+    rate = config.sample_rate_hz or 16000
+    files = [_wav_file(clip if last else clip.T, rate) for clip in batch]
     wav = model.signatures["wav"]
-    values = wav(wav_bytes=tf.constant([contents]))["spectrogram"][0]
-    return _first_channel(values, config)
+    outputs = wav(wav_bytes=tf.constant(files))
+    samples = batch.shape[1 if last else 2]
+    if set(outputs["num_frames"].numpy()) != {config.num_frames(samples)}:
+      raise ValueError("num_frames must be the number of frames.")
+    if config.sample_rate_hz is not None:
+      _check_refused(wav, _wav_file(batch[0] if last else batch[0].T, rate + 1))
+    return outputs["spectrogram"]
 
   return {
-    "eager": spectrogram,
-    "tf.function": graph,
-    "XLA": xla,
-    "dataset.map": dataset_map,
-    "Keras layer": keras_layer,
-    "SavedModel": saved_model,
-    "SavedModel wav": saved_model_wav,
+    "eager": _one_by_one(spectrogram),
+    "tf.function": _one_by_one(graph),
+    "XLA": _one_by_one(xla),
+    "dataset.map": _one_by_one(dataset_map),
+    "Keras layer": _one_by_one(keras_layer),
+    "SavedModel": _in_batches(saved_model, config, channels or 1),
+    "SavedModel wav": _in_batches(saved_model_wav, config, channels or 1),
   }
+
+
+def _one_by_one(run: Callable[[np.ndarray], tf.Tensor]) -> _Route:
+  def route(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
+    return ((golden, np.asarray(run(golden.signals))) for golden in goldens)
+
+  return route
+
+
+def _in_batches(
+  run: Callable[[np.ndarray], tf.Tensor],
+  config: SpectrogramConfig,
+  channels: int,
+) -> _Route:
+  """Gives each row and each channel of a batch another clip."""
+
+  def route(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
+    count = len(goldens)
+    rows = [
+      np.stack([goldens[(r + c) % count].signals for c in range(channels)], -1)
+      for r in range(count)
+    ]
+    batch = np.stack(rows)
+    if config.data_format == "channels_first":
+      batch = batch.transpose(0, 2, 1)
+    outputs = np.asarray(run(batch))
+    if len(outputs) != count:
+      raise ValueError(f"There must be {count} rows. Got: {len(outputs)}.")
+    for r, output in enumerate(outputs):
+      for c in range(channels):
+        yield goldens[(r + c) % count], _channel(output, c, config)
+
+  return route
 
 
 def _replay(
   name: str, run: _Route, config: SpectrogramConfig, goldens: list[Golden]
 ) -> RouteResult:
   worst, where = Deviation(0.0, 1.0), goldens[0].name
+  by_length = {}
   for golden in goldens:
+    by_length.setdefault(len(golden.signals), []).append(golden)
+  for group in by_length.values():
     try:
-      actual = np.asarray(run(golden.signals))
+      pairs = list(run(group))
     except Exception as e:  # A route that cannot run is a finding.
-      return RouteResult(name, golden.name, np.inf, 0.0, _first_line(e))
-    found = goldens_lib.deviation(
-      config, actual, golden.expected, golden.tolerance
-    )
-    if found.error * worst.bound > worst.error * found.bound:
-      worst, where = found, golden.name
+      return RouteResult(name, group[0].name, np.inf, 0.0, _first_line(e))
+    for golden, actual in pairs:
+      found = goldens_lib.deviation(
+        config, actual, golden.expected(config), golden.tolerance(config)
+      )
+      if found.error * worst.bound > worst.error * found.bound:
+        worst, where = found, golden.name
   return RouteResult(name, where, worst.error, worst.bound)
 
 
-def _first_channel(values: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
-  """Returns what the first channel of a clip gives alone."""
+def _check_refused(wav: Callable, contents: bytes) -> None:
+  try:
+    wav(wav_bytes=tf.constant([contents]))
+  except tf.errors.InvalidArgumentError:
+    return
+  raise ValueError("A file of another sample rate must be refused.")
+
+
+def _channel(
+  values: np.ndarray, channel: int, config: SpectrogramConfig
+) -> np.ndarray:
+  """Returns what one channel of a clip gave, as a mono clip gives it."""
   if config.expand_dims:
+    some = slice(channel, channel + 1)
     last = config.data_format == "channels_last"
-    return values[..., :1] if last else values[:1]
-  if config.data_format == "channels_last":
-    return values[:, : config.num_features]
-  return values[: config.num_features]
+    return values[..., some] if last else values[some]
+  start = channel * config.num_features
+  some = slice(start, start + config.num_features)
+  return (
+    values[:, some] if config.data_format == "channels_last" else values[some]
+  )
 
 
-def _wav_file(signals: np.ndarray, channels: int, sample_rate_hz: int) -> bytes:
-  """Returns a WAV file of float32 samples, the same in every channel."""
-  data = np.repeat(signals[:, np.newaxis], channels, axis=1).tobytes()
+def _wav_file(signals: np.ndarray, sample_rate_hz: int) -> bytes:
+  """Returns a WAV file of `[samples, channels]`, float32."""
+  data = np.ascontiguousarray(signals).tobytes()
+  channels = signals.shape[1]
   block = 4 * channels
   header = struct.pack(
     "<4sI4s4sIHHIIHH4sI",

@@ -23,6 +23,8 @@ from tfspec.data import records
 CONTACT_SHEET_FILE = "contact_sheet.png"
 _SHEET_CLIPS = 12
 _SHEET_SECONDS = 5.0
+# A protocol buffer, and so a tf.train.Example, ends at 2 GiB.
+_MAX_EXAMPLE_BYTES = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +80,8 @@ def prepare(
   `contact_sheet.png` if matplotlib is installed.
 
   Args:
-    input_folder: Folder; every `*.wav` below it is read, in sorted order.
+    input_folder: Folder; every `*.wav` below it is read, in sorted order, and
+      every other file is listed as skipped. Links to folders are not followed.
     output_folder: Folder that does not exist yet.
     config: What to compute; not trainable.
     shard_bytes: Size at which a shard is closed.
@@ -105,7 +108,7 @@ def prepare(
       raise ValueError(f"{name} must be at least 1. Got: {name}={value}.")
   if os.path.exists(target):
     raise FileExistsError(f"output_folder must not exist yet. Got: {target}.")
-  sources = find_wav_files(source_folder)
+  sources = _find_files(source_folder)
   parent, name = os.path.split(os.path.abspath(target))
   os.makedirs(parent, exist_ok=True)
   partial = tempfile.mkdtemp(prefix=f"{name}.partial-", dir=parent)
@@ -125,21 +128,25 @@ def prepare(
   return summary
 
 
-def find_wav_files(folder: str) -> list[str]:
-  """Returns the paths of all WAV files below a folder, relative and sorted."""
+def _find_files(folder: str) -> list[str]:
+  """Returns the paths of all files below a folder, relative and sorted.
+
+  Folders that cannot be listed, and links to folders, are among them.
+  """
   if not os.path.isdir(folder):
     raise FileNotFoundError(f"input_folder must be a folder. Got: {folder}.")
-  found = [
-    os.path.relpath(os.path.join(parent, name), folder)
-    for parent, _, names in os.walk(folder)
-    for name in names
-    if name.lower().endswith(".wav")
-  ]
-  if not found:
+  closed = []
+  found = []
+  for parent, folders, names in os.walk(
+    folder, onerror=lambda e: closed.append(e.filename)
+  ):
+    links = [n for n in folders if os.path.islink(os.path.join(parent, n))]
+    found += [os.path.join(parent, name) for name in [*names, *links]]
+  if not any(name.lower().endswith(".wav") for name in found):
     raise FileNotFoundError(
       f"input_folder must hold *.wav files. Got: none below {folder}."
     )
-  return sorted(found)
+  return sorted(os.path.relpath(path, folder) for path in [*found, *closed])
 
 
 def _write(
@@ -216,8 +223,13 @@ def _results(
     return spectrogram(signals), tf.shape(signals), sample_rate_hz
 
   def run(source: str) -> _Result:
+    path = os.path.join(folder, source)
+    if not source.lower().endswith(".wav"):
+      return _Result(source, reason="The name does not end in .wav.")
+    if os.path.isdir(path) or os.path.exists(path) > os.path.isfile(path):
+      return _Result(source, reason="It is not a regular file.")
     try:
-      with open(os.path.join(folder, source), "rb") as file:
+      with open(path, "rb") as file:
         contents = file.read()
       values, shape, sample_rate_hz = (t.numpy() for t in compute(contents))
     except (OSError, tf.errors.OpError) as e:
@@ -227,6 +239,12 @@ def _results(
     )
     if not values.size:
       return _Result(source, reason=_no_frames(int(samples), config))
+    if values.nbytes > _MAX_EXAMPLE_BYTES:
+      reason = (
+        f"A spectrogram must have at most {_MAX_EXAMPLE_BYTES} bytes. "
+        f"Got: {values.nbytes}."
+      )
+      return _Result(source, reason=reason)
     if not np.all(np.isfinite(values)):
       reason = "The clip must be finite. Got: samples that are inf or NaN."
       return _Result(source, reason=reason)
@@ -296,7 +314,7 @@ class _Sheet:
     path = os.path.join(folder, CONTACT_SHEET_FILE)
     try:
       plot.contact_sheet([self._panels[i] for i in spread], config, path)
-    except ImportError as e:
+    except Exception as e:  # A picture is not worth the data.
       print(f"No contact sheet: {e}", file=sys.stderr)
       return None
     return path

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec.config import SpectrogramConfig, load_config
+from tfspec.spectrogram import time_axis
 
 CONFIG_FILE = "config.textproto"
 MANIFEST_FILE = "manifest.jsonl"
@@ -82,8 +83,9 @@ def read_examples(
   Returns:
     A dataset of dicts, in the order of the manifest: "spectrogram" (float32, in
     the layout of the config), "source" (string, the path of the audio file
-    below the input folder) and "sample_rate_hz" (int64). Reading ends with an
-    error if there are more or fewer examples than the manifest lists.
+    below the input folder) and "sample_rate_hz" (int64). The number of bins is
+    static if all clips have the same channels. Reading ends with an error if
+    there are more or fewer examples than the manifest lists.
 
   Raises:
     ValueError: If `config` is not the one that the examples were made with, or
@@ -116,24 +118,35 @@ def read_examples(
       f"{folder} must hold every shard of its manifest. "
       f"Got: no {', '.join(missing)}."
     )
-  rank = 3 if stored.expand_dims else 2
+  static = _common_shape([row["shape"] for row in written], stored)
 
   def parse(content: tf.Tensor) -> dict[str, tf.Tensor]:
     features = {
       "spectrogram": tf.io.FixedLenSequenceFeature(
         [], tf.float32, allow_missing=True
       ),
-      "shape": tf.io.FixedLenFeature([rank], tf.int64),
+      "shape": tf.io.FixedLenFeature([len(static)], tf.int64),
       "source": tf.io.FixedLenFeature([], tf.string),
       "sample_rate_hz": tf.io.FixedLenFeature([], tf.int64),
     }
     example = tf.io.parse_single_example(content, features)
     shape = example.pop("shape")
-    example["spectrogram"] = tf.reshape(example["spectrogram"], shape)
+    values = tf.reshape(example["spectrogram"], shape)
+    example["spectrogram"] = tf.ensure_shape(values, static)
     return example
 
   dataset = tf.data.TFRecordDataset(paths).map(parse)
   return dataset.apply(tf.data.experimental.assert_cardinality(len(written)))
+
+
+def _common_shape(
+  shapes: list[list[int]], config: SpectrogramConfig
+) -> list[int | None]:
+  """Returns the sizes on which all agree, but for the number of frames."""
+  sizes = [set(axis) for axis in zip(*shapes, strict=True)]
+  static = [axis.pop() if len(axis) == 1 else None for axis in sizes]
+  static[time_axis(config) - 1] = None
+  return static
 
 
 def read_manifest(folder: str) -> list[dict[str, Any]]:

@@ -31,7 +31,8 @@ def window(
 
   Raises:
     ValueError: If SciPy does not know the window, or the values are not
-      `frame_length` finite numbers, or all of them are zero.
+      `frame_length` finite numbers, or all of them are zero, or too small or
+      large for float32 where they are not scaled.
 
   Example:
     >>> window("hann", 4, periodic=True).tolist()
@@ -63,10 +64,17 @@ def window(
       f"window={_brief(spec)}, frame_length={frame_length}, "
       f"periodic={periodic}."
     )
+  peak = np.max(np.abs(values))
+  if scaling is not None:
+    # The peak is taken out first: sums of huge values would overflow.
+    values = values / peak
+  elif not 1e-18 <= peak <= 1e18:  # The square must be a normal float32.
+    raise ValueError(
+      "window must have its largest magnitude in [1e-18, 1e18] if it is not "
+      f"scaled. Got: {peak} in window={_brief(spec)}."
+    )
   if scaling == "density":
-    # The peak is taken out first: the squares of tiny values would underflow.
-    peak = np.max(np.abs(values))
-    values = values / peak / np.sqrt(np.sum(np.square(values / peak)))
+    values = values / np.sqrt(np.sum(np.square(values)))
   elif scaling == "spectrum":
     values = values / np.sum(np.abs(values))
   values.setflags(write=False)
