@@ -10,9 +10,8 @@ import tensorflow as tf
 
 from tfspec.ops import shape_ops
 
-# Longer sums are split, and the parts added in pairs, since the error of a
-# float32 sum grows with its length: most where all its terms have one sign.
-_MAX_SUM = 32
+# Longer sums are split, since the error of a float32 sum grows with its length.
+_MAX_SUM = 256
 
 
 def fft(
@@ -87,7 +86,7 @@ def kernel(
       frames = shape_ops.frame(signals, frame_length, frame_step)
       parts = range(0, frame_length, _MAX_SUM)
       return tuple(
-        _sum_in_pairs(
+        tf.add_n(
           [
             _precise_product(
               frames[..., i : i + _MAX_SUM], k[i : i + _MAX_SUM], precision
@@ -128,14 +127,7 @@ def _convolve(rows: tf.Tensor, filters: tf.Tensor, stride: int) -> tf.Tensor:
     behind = length - start - some.shape[0]
     end = shape_ops.dims(rows)[1] - behind
     results.append(tf.nn.conv1d(rows[:, start:end], some, stride, "VALID"))
-  return _sum_in_pairs(results)
-
-
-def _sum_in_pairs(values: list[tf.Tensor]) -> tf.Tensor:
-  while len(values) > 1:
-    pairs = [a + b for a, b in zip(values[::2], values[1::2], strict=False)]
-    values = pairs + values[len(pairs) * 2 :]
-  return values[0]
+  return tf.add_n(results) if len(results) > 1 else results[0]
 
 
 def _product(sizes: list[int | tf.Tensor]) -> int | tf.Tensor:
