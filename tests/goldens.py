@@ -187,6 +187,9 @@ GOLDENS = [
   Golden("empty_same", "padding: PADDING_SAME " + _SMALL, (2, 0, 1)),
   Golden("one_frame", "engine: ENGINE_KERNEL " + _SMALL, (2, 64, 1)),
   Golden("empty_batch", "fft_length: 100 " + _SMALL, shape=(0, 500, 1)),
+  Golden(
+    "empty_batch_kernel", "frame_length: 300 engine: ENGINE_KERNEL", (0, 900, 1)
+  ),
   Golden("frame_of_one_sample", "frame_length: 1 mode: MODE_PSD", (1, 9, 1)),
   Golden("frame_step_one", "frame_length: 48 frame_step: 1", (1, 120, 1)),
   Golden(

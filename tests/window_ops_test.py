@@ -70,6 +70,23 @@ def test_window_cannot_be_changed():
     window_ops.window("hann", 8)[0] = 1.0
 
 
+@pytest.mark.parametrize(
+  "spec, expected",
+  [
+    ("hann", False),
+    ("hamming", False),
+    ("cosine", False),
+    (("kaiser", 8.6), False),
+    (None, True),
+    (("kaiser", 0.5), True),
+    (("tukey", 0.75), True),
+  ],
+)
+@pytest.mark.parametrize("frame_length", [64, 400])
+def test_is_flat(spec, expected, frame_length):
+  assert window_ops.is_flat(window_ops.window(spec, frame_length)) is expected
+
+
 @pytest.mark.parametrize("fft_length", [1, 2, 3, 4, 7, 12, 175, 512, 4095])
 def test_fourier_kernels_are_exact(fft_length):
   frame_length = max(1, fft_length - 1)

@@ -305,7 +305,12 @@ def transform(
   else:
     matrices = [tf.constant(_kernels(config)[p], signals.dtype) for p in parts]
   values = stft_ops.kernel(
-    signals, matrices, config.frame_step, config.padding, config.precision
+    signals,
+    matrices,
+    config.frame_step,
+    config.padding,
+    config.precision,
+    window_ops.is_flat(_window(config)),
   )
   return dict(zip(parts, values, strict=True))
 

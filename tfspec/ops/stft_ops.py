@@ -6,12 +6,16 @@ frames for clips that have none. Lengths must be resolved and valid.
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from tfspec.ops import shape_ops
 
 # Longer sums are split, since the error of a float32 sum grows with its length.
-_MAX_SUM = 256
+_MAX_SUM = 160
+
+# In radians. Its multiples are spread evenly, and no two of them are equal.
+_GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))
 
 
 def fft(
@@ -54,6 +58,7 @@ def kernel(
   frame_step: int,
   padding: str = "valid",
   precision: str = "default",
+  flat: bool = False,
   name: str | None = None,
 ) -> tuple[tf.Tensor, ...]:
   """Multiplies each frame with each kernel, by a block convolution.
@@ -72,6 +77,10 @@ def kernel(
       round the operands of products. Other than "default", the frames are
       written to memory, and the product is an XLA operation that needs a
       runtime with XLA linked in, as TensorFlow's Python packages have.
+    flat: Whether the window in the kernels is flat, as no window is. Signals
+      with a period (a constant has all periods) then give sums of equal terms,
+      whose rounding errors are equal too and add up. So each kernel is taken as
+      the sum of two uneven ones, which costs twice the products.
     name: Name scope of the operation.
 
   Returns:
@@ -82,31 +91,49 @@ def kernel(
     signals, num_frames = shape_ops.fit(
       signals, frame_length, frame_step, padding
     )
+    if flat:
+      halves = [_split(k) for k in kernels]
+    else:
+      halves = [[k] for k in kernels]
+    *leading, samples = shape_ops.dims(signals)
     if precision != "default":
       frames = shape_ops.frame(signals, frame_length, frame_step)
-      parts = range(0, frame_length, _MAX_SUM)
-      return tuple(
-        tf.add_n(
-          [
-            _precise_product(
-              frames[..., i : i + _MAX_SUM], k[i : i + _MAX_SUM], precision
-            )
-            for i in parts
-          ]
-        )[..., :num_frames, :]
-        for k in kernels
+      results = (
+        _sum([p for k in ks for p in _multiply(frames, k, precision)])
+        for ks in halves
       )
-    row = _row_length(frame_length, frame_step)
-    *leading, samples = shape_ops.dims(signals)
-    rows = tf.reshape(signals, [_product(leading), samples // row, row])
-    results = (
-      _convolve(rows, tf.reshape(k, [-1, row, num_bins]), frame_step // row)
-      for k in kernels
-    )
+    else:
+      row = _row_length(frame_length, frame_step)
+      rows = tf.reshape(signals, [_product(leading), samples // row, row])
+      shape = [-1, row, num_bins]
+      step = frame_step // row
+      results = (
+        _sum(
+          [p for k in ks for p in _convolve(rows, tf.reshape(k, shape), step)]
+        )
+        for ks in halves
+      )
+    computed = (samples - frame_length) // frame_step + 1
     return tuple(
-      tf.reshape(r[:, :num_frames], [*leading, num_frames, num_bins])
+      tf.reshape(r, [*leading, computed, num_bins])[..., :num_frames, :]
       for r in results
     )
+
+
+def _split(matrix: tf.Tensor) -> list[tf.Tensor]:
+  """Returns two uneven parts of a kernel, whose sum it is."""
+  # No straight ramps: their steps can have equal rounding errors again.
+  share = 0.5 + 0.5 * np.sin(_GOLDEN_ANGLE * np.arange(matrix.shape[0]))
+  shares = np.stack([share, 1.0 - share])[..., np.newaxis]
+  return [matrix * tf.constant(share, matrix.dtype) for share in shares]
+
+
+def _sum(terms: list[tf.Tensor]) -> tf.Tensor:
+  """Returns the sum, added in pairs: equal terms then add up exactly."""
+  while len(terms) > 1:
+    pairs = zip(terms[::2], terms[1::2], strict=False)
+    terms = [a + b for a, b in pairs] + terms[len(terms) // 2 * 2 :]
+  return terms[0]
 
 
 def _row_length(frame_length: int, frame_step: int) -> int:
@@ -116,18 +143,36 @@ def _row_length(frame_length: int, frame_step: int) -> int:
   return common // parts
 
 
-def _convolve(rows: tf.Tensor, filters: tf.Tensor, stride: int) -> tf.Tensor:
-  """Returns the convolution, as a sum over parts of the filters."""
-  length, row, _ = filters.shape
+def _convolve(
+  rows: tf.Tensor, filters: tf.Tensor, stride: int
+) -> list[tf.Tensor]:
+  """Returns the terms of the convolution, one for each part of the filters."""
+  length, row, num_bins = filters.shape
   part = max(1, _MAX_SUM // row)
+  batch, num_rows, _ = shape_ops.dims(rows)
+  shape = [batch, (num_rows - length) // stride + 1, num_bins]
   results = []
   for start in range(0, length, part):
     some = filters[start : start + part]
     # What lies behind belongs to the other parts: cropped to equal lengths.
-    behind = length - start - some.shape[0]
-    end = shape_ops.dims(rows)[1] - behind
-    results.append(tf.nn.conv1d(rows[:, start:end], some, stride, "VALID"))
-  return tf.add_n(results) if len(results) > 1 else results[0]
+    end = num_rows - (length - start - some.shape[0])
+    result = tf.nn.conv1d(rows[:, start:end], some, stride, "VALID")
+    # Of an empty batch, conv1d returns a tensor without values of some shape.
+    results.append(tf.reshape(result, shape))
+  return results
+
+
+def _multiply(
+  frames: tf.Tensor, matrix: tf.Tensor, precision: str
+) -> list[tf.Tensor]:
+  """Returns the terms of the product, one for each part of the frames."""
+  starts = range(0, matrix.shape[0], _MAX_SUM)
+  return [
+    _precise_product(
+      frames[..., i : i + _MAX_SUM], matrix[i : i + _MAX_SUM], precision
+    )
+    for i in starts
+  ]
 
 
 def _product(sizes: list[int | tf.Tensor]) -> int | tf.Tensor:
