@@ -13,6 +13,7 @@ LAYERS = [
     "tfspec.ops.shape_ops",
     "tfspec.ops.spectrum_ops",
     "tfspec.ops.wav_header_ops",
+    "tfspec.ops.block_ops",
   ],
   ["tfspec.ops.stft_ops", "tfspec.ops.wav_ops"],
   ["tfspec.spectrogram"],

@@ -8,6 +8,7 @@ import tfspec
 from tests import reference
 from tests.goldens import xla_lacks
 from tfspec import goldens as contract
+from tfspec.ops import stft_ops
 
 ENGINES = ("fft", "kernel")
 # frame_length, frame_step, fft_length: 16 to 4096, odd and even.
@@ -289,3 +290,44 @@ def test_unknown_rank_is_refused():
   spec = tf.TensorSpec(None, tf.float32)
   with pytest.raises(ValueError, match="rank 1 or more. Got: shape=unknown"):
     tf.function(tfspec.stft).get_concrete_function(spec)
+
+
+@pytest.mark.parametrize("jit_compile", [None, False, True])
+@pytest.mark.parametrize(
+  "batch, samples, block_frames",
+  [
+    (12, 100, 24),  # Two clips of three frames in a block.
+    (13, 100, 24),  # No number of clips but one divides the batch.
+    (3, 500, 7),  # Parts of a clip, the last of them cut.
+    (3, 496, 1),
+  ],
+)
+def test_blocks_equal_whole(
+  monkeypatch, batch, samples, block_frames, jit_compile
+):
+  sizes = 50, 20, 64
+  signals = tf.constant(
+    np.random.default_rng(0).standard_normal([batch, samples])
+  )
+
+  def run(signals):
+    with tf.GradientTape() as tape:
+      tape.watch(signals)
+      real, imag = tfspec.stft(signals, *sizes)
+      loss = tf.reduce_sum(tf.math.atan(real) + imag**2)
+    return real, imag, tape.gradient(loss, signals)
+
+  expected = run(signals)
+  monkeypatch.setattr(stft_ops, "_BLOCK_SIZE", block_frames * sizes[2])
+  blocks = []
+  transform = tf.signal.rfft
+  monkeypatch.setattr(
+    tf.signal, "rfft", lambda *a: blocks.append(a[0].shape) or transform(*a)
+  )
+  if jit_compile is not None:
+    run = tf.function(run, jit_compile=jit_compile)
+  actual = run(signals)
+  for a, e in zip(actual, expected, strict=True):
+    np.testing.assert_allclose(a, e, atol=1e-14)
+  frames = min(shape[0] * shape[1] for shape in blocks[1:])
+  assert frames <= block_frames

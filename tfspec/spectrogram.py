@@ -1,6 +1,7 @@
 """The one place where the configuration meets TensorFlow."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -174,8 +175,9 @@ def stft(
         "signals must have rank 1 or more. Got: "
         f"shape={_shape_text(signals.shape)}."
       )
-    parts = transform(_widen(signals), config, [])
-    real, imag = parts["real"], parts["imag"]
+    real, imag = transform(
+      _widen(signals), config, [], lambda parts: (parts["real"], parts["imag"])
+    )
     return tf.cast(real, signals.dtype), tf.cast(imag, signals.dtype)
 
 
@@ -212,7 +214,9 @@ def spectrogram(
       batch = _swap_last_axes(batch)
     if rank == 2:
       batch = batch[tf.newaxis]
-  values = apply_mode(transform(batch, config, kernels), config)
+  (values,) = transform(
+    batch, config, kernels, lambda parts: (apply_mode(parts, config),)
+  )
   values = tf.cast(_arrange(values, config), signals.dtype)
   return values if rank == 3 else values[0]
 
@@ -283,23 +287,27 @@ def _kernels(config: SpectrogramConfig) -> dict[str, np.ndarray]:
 
 
 def transform(
-  signals: tf.Tensor, config: SpectrogramConfig, kernels: list[tf.Tensor]
-) -> dict[str, tf.Tensor]:
-  """Returns the parts of the transform that the mode needs.
+  signals: tf.Tensor,
+  config: SpectrogramConfig,
+  kernels: list[tf.Tensor],
+  finish: Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, ...]],
+) -> tuple[tf.Tensor, ...]:
+  """Returns what `finish` makes of the parts of the transform.
 
-  The signals are `[..., samples]`, the parts `[..., num_frames, num_bins]`.
+  The signals are `[..., samples]`. The parts have the names that the mode
+  needs; they are `[..., num_frames, num_bins]`, of all frames or of a block.
   """
   config = config.resolved()
-  parts = kernel_parts(config.mode)
   if config.engine == "fft":
-    real, imag = stft_ops.fft(
+    return stft_ops.fft(
       signals,
       tf.constant(_window(config), signals.dtype),
       config.frame_step,
       config.fft_length,
       config.padding,
+      lambda real, imag: finish({"real": real, "imag": imag}),
     )
-    return {"real": real, "imag": imag}
+  parts = kernel_parts(config.mode)
   if kernels:
     matrices = [tf.cast(k, signals.dtype)[:, 0, :] for k in kernels]
   else:
@@ -312,7 +320,7 @@ def transform(
     config.precision,
     window_ops.is_flat(_window(config)),
   )
-  return dict(zip(parts, values, strict=True))
+  return finish(dict(zip(parts, values, strict=True)))
 
 
 def apply_mode(
