@@ -212,28 +212,62 @@ def test_bad_sample_spoils_only_its_frames():
     assert np.all(np.isfinite(real[1]))
 
 
-@pytest.mark.parametrize("precision", ["high", "highest"])
-@pytest.mark.parametrize("part", ["forward", "gradient"])
-def test_precision_reaches_the_compiled_program(precision, part):
-  config = tfspec.SpectrogramConfig(
-    mode="stft", trainable=True, precision=precision
-  )
-  spectrogram = tfspec.Spectrogram(config)
+def compiled_products(part, *precisions):
+  """Returns the products of a compiled program that runs some precisions."""
+  modules = [
+    tfspec.Spectrogram(
+      tfspec.SpectrogramConfig(mode="stft", trainable=True, precision=precision)
+    )
+    for precision in precisions
+  ]
 
   @tf.function(jit_compile=True)
   def run(signals):
     with tf.GradientTape() as tape:
-      loss = tf.reduce_sum(spectrogram(signals))
+      tape.watch(signals)
+      values = [tf.square(module(signals)) for module in modules]
     if part == "forward":
-      return loss
-    return tape.gradient(loss, spectrogram.trainable_variables)
+      return values
+    if part == "gradient to the signals":
+      return tape.gradient(values, signals)
+    return tape.gradient(values, [m.trainable_variables for m in modules])
 
   spec = tf.TensorSpec([1000], tf.float32)
   program = run.experimental_get_compiler_ir(spec)(stage="hlo")
-  products = [line for line in program.splitlines() if " dot(" in line]
-  assert len(products) >= 2
+  return [
+    line
+    for line in program.splitlines()
+    if " dot(" in line or " convolution(" in line
+  ]
+
+
+PARTS = ["forward", "gradient to the signals", "gradient to the kernels"]
+
+
+@pytest.mark.parametrize("precision", ["default", "high", "highest"])
+@pytest.mark.parametrize("part", PARTS)
+def test_precision_reaches_the_compiled_program(precision, part):
+  products = compiled_products(part, precision)
+  # Two kernels, each in two parts; the gradient needs the forward ones too.
+  assert len(products) >= (4 if part == "forward" else 8)
   wanted = f"operand_precision={{{precision},{precision}}}"
-  assert all(wanted in line for line in products)
+  for line in products:
+    if precision == "default":
+      assert "operand_precision" not in line
+    else:
+      assert wanted in line
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_precision_is_no_switch_of_the_process(part):
+  enabled = tf.config.experimental.tensor_float_32_execution_enabled
+  before = enabled()
+  products = compiled_products(part, "default", "highest", "high")
+  marked = [line.partition("operand_precision=")[2][:9] for line in products]
+  third = len(products) // 3
+  for mark in ("", "{highest,", "{high,hig"):
+    assert marked.count(mark) == third
+  assert enabled() == before
 
 
 @pytest.mark.parametrize("precision", ["high", "highest"])
