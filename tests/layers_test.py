@@ -411,6 +411,20 @@ def test_difference_angle_has_a_finite_gradient_at_zero():
   assert np.all(np.isfinite(gradients[0])) and np.any(np.isnan(gradients[1]))
 
 
+@pytest.mark.parametrize("mode", ["log", "magnitude"])
+def test_difference_gradient_lives_below_the_floor(mode):
+  signals = tf.constant(1e-6 * noise(1, 256, 1))
+  gradients = []
+  for kind in (Ours, Theirs):
+    layer = kind(mode)
+    with tf.GradientTape() as tape:
+      tape.watch(signals)
+      values = layer(signals)
+    gradients.append(tape.gradient(values, signals).numpy())
+  assert np.all(np.isfinite(gradients[0])) and np.any(gradients[0] != 0)
+  assert not np.any(gradients[1])
+
+
 def test_difference_window_of_zeros_is_refused():
   assert np.all(np.isnan(Theirs("real", 2)(np.ones((1, 8, 1), np.float32))))
   with pytest.raises(ValueError, match="window must not be zero everywhere"):

@@ -9,21 +9,13 @@ from tests import reference
 from tests.goldens import xla_lacks
 from tfspec import goldens as contract
 from tfspec.ops import stft_ops
+from tools import accuracy
+from tools.accuracy import ENGINES
 
-ENGINES = ("fft", "kernel")
-# frame_length, frame_step, fft_length: 16 to 4096, odd and even.
+# The long ones are slow.
 SIZES = [
-  (16, 8, 16),
-  (17, 5, 31),
-  (100, 100, 175),
-  (255, 128, 256),
-  (256, 128, 512),
-  (400, 160, 512),
-  (715, 100, 715),
-  (1009, 1009, 1024),
-  pytest.param((2048, 512, 2048), marks=pytest.mark.slow),
-  pytest.param((4095, 1000, 4096), marks=pytest.mark.slow),
-  pytest.param((4096, 1024, 4096), marks=pytest.mark.slow),
+  pytest.param(s, marks=pytest.mark.slow if s[0] > 2000 else ())
+  for s in accuracy.SIZES
 ]
 
 
@@ -43,40 +35,18 @@ def exact(signals, frame_length, frame_step, fft_length, **options):
   )
 
 
-def relative_error(parts, expected):
-  """Returns the largest relative L2 error of a frame."""
-  difference = np.asarray(parts[0], np.float64) - expected
-  difference += 1j * np.asarray(parts[1])
-  norms = np.linalg.norm(expected, axis=-1)
-  return np.max(np.linalg.norm(difference, axis=-1) / norms)
-
-
-def signal(kind, samples):
-  noise = np.random.default_rng(0).standard_normal(samples)
-  return {
-    "noise": noise,
-    "tone": np.sin(0.1234 * np.arange(samples)),
-    "offset": 1.0 + 1e-3 * noise,
-  }[kind]
-
-
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("window", accuracy.WINDOWS)
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", accuracy.DTYPES)
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_accuracy(sizes, engine, dtype, jit_compile):
-  @tf.function(jit_compile=jit_compile)
-  def run(values):
-    return tfspec.stft(values, *sizes, engine=engine)
-
-  for kind in ("noise", "tone", "offset"):
-    signals = signal(kind, sizes[0] * 3 + 11).astype(dtype)
-    if jit_compile and xla_lacks(engine, dtype):
-      with pytest.raises(tf.errors.InvalidArgumentError, match="RFFT"):
-        run(tf.constant(signals))
-      return
-    error = relative_error(run(tf.constant(signals)), exact(signals, *sizes))
-    assert error <= contract.STFT_BOUNDS[dtype], kind
+def test_accuracy(sizes, window, engine, dtype, jit_compile):
+  case = sizes, window, engine, dtype, jit_compile
+  if jit_compile and xla_lacks(engine, dtype):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="RFFT"):
+      accuracy.measure(*case)
+    return
+  assert accuracy.measure(*case) <= contract.stft_bound(dtype)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -86,23 +56,39 @@ def test_accuracy(sizes, engine, dtype, jit_compile):
 )
 @pytest.mark.parametrize("length", [64, 256, 400, 2039])
 @pytest.mark.parametrize("window", [None, ("tukey", 0.5), "cosine", "hann"])
-def test_accuracy_of_constants(length, window, engine, precision, jit_compile):
-  # The worst case: the flatter the window, the more a sum has equal terms,
-  # and the more their rounding errors add up, each constant in its own way.
-  constants = np.random.default_rng(0).uniform(0.1, 1.0, [20, 1])
-  signals = np.repeat(constants, length, axis=1).astype(np.float32)
-
-  @tf.function(jit_compile=jit_compile)
-  def run(values):
-    return tfspec.stft(
-      values, length, window=window, engine=engine, precision=precision
-    )
-
+def test_accuracy_of_windows(length, window, engine, precision, jit_compile):
   config = tfspec.SpectrogramConfig(frame_length=length).resolved()
   sizes = length, config.frame_step, config.fft_length
-  expected = np.stack([exact(row, *sizes, window=window) for row in signals])
-  error = relative_error(run(tf.constant(signals)), expected)
+  error = accuracy.measure(
+    sizes, window, engine, "float32", jit_compile, precision
+  )
   assert error <= contract.STFT_BOUNDS["float32"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("sizes", [(17, 5, 31), (400, 160, 512)], ids=str)
+def test_accuracy_of_signals_before_they_are_rounded(sizes, dtype, engine):
+  signals = accuracy.signals(*sizes[:2])
+  parts = tfspec.stft(tf.cast(signals, dtype), *sizes, engine=engine)
+  error = accuracy.relative_error(*parts, exact(signals, *sizes))
+  assert error <= contract.stft_bound(dtype, signals_are_rounded=True)
+
+
+def test_published_table_is_that_of_the_tool():
+  text = accuracy.DOCUMENT.read_text()
+  sections = text.split("\n## ")[1:]
+  assert len(sections) == len(accuracy.DTYPES)
+  for dtype, section in zip(accuracy.DTYPES, sections, strict=True):
+    assert f"## {section}".startswith(accuracy.title(dtype))
+    rows = [line for line in section.splitlines() if line.startswith("|")][2:]
+    labels = [label for label, _, _ in accuracy.labels()]
+    for label, row in zip(labels, rows, strict=True):
+      assert row.startswith(label)
+      errors = row.removeprefix(label).split("|")[: len(ENGINES)]
+      # It has two digits, and so may be rounded up.
+      limit = 1.05 * contract.stft_bound(dtype)
+      assert all(0 < float(error) <= limit for error in errors), row
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -227,28 +213,62 @@ def test_bad_sample_spoils_only_its_frames():
     assert np.all(np.isfinite(real[1]))
 
 
-@pytest.mark.parametrize("precision", ["high", "highest"])
-@pytest.mark.parametrize("part", ["forward", "gradient"])
-def test_precision_reaches_the_compiled_program(precision, part):
-  config = tfspec.SpectrogramConfig(
-    mode="stft", trainable=True, precision=precision
-  )
-  spectrogram = tfspec.Spectrogram(config)
+def compiled_products(part, *precisions):
+  """Returns the products of a compiled program that runs some precisions."""
+  modules = [
+    tfspec.Spectrogram(
+      tfspec.SpectrogramConfig(mode="stft", trainable=True, precision=precision)
+    )
+    for precision in precisions
+  ]
 
   @tf.function(jit_compile=True)
   def run(signals):
     with tf.GradientTape() as tape:
-      loss = tf.reduce_sum(spectrogram(signals))
+      tape.watch(signals)
+      values = [tf.square(module(signals)) for module in modules]
     if part == "forward":
-      return loss
-    return tape.gradient(loss, spectrogram.trainable_variables)
+      return values
+    if part == "gradient to the signals":
+      return tape.gradient(values, signals)
+    return tape.gradient(values, [m.trainable_variables for m in modules])
 
   spec = tf.TensorSpec([1000], tf.float32)
   program = run.experimental_get_compiler_ir(spec)(stage="hlo")
-  products = [line for line in program.splitlines() if " dot(" in line]
-  assert len(products) >= 2
+  return [
+    line
+    for line in program.splitlines()
+    if " dot(" in line or " convolution(" in line
+  ]
+
+
+PARTS = ["forward", "gradient to the signals", "gradient to the kernels"]
+
+
+@pytest.mark.parametrize("precision", ["default", "high", "highest"])
+@pytest.mark.parametrize("part", PARTS)
+def test_precision_reaches_the_compiled_program(precision, part):
+  products = compiled_products(part, precision)
+  # Two kernels, each in two parts; the gradient needs the forward ones too.
+  assert len(products) >= (4 if part == "forward" else 8)
   wanted = f"operand_precision={{{precision},{precision}}}"
-  assert all(wanted in line for line in products)
+  for line in products:
+    if precision == "default":
+      assert "operand_precision" not in line
+    else:
+      assert wanted in line
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_precision_is_no_switch_of_the_process(part):
+  enabled = tf.config.experimental.tensor_float_32_execution_enabled
+  before = enabled()
+  products = compiled_products(part, "default", "highest", "high")
+  marked = [line.partition("operand_precision=")[2][:9] for line in products]
+  third = len(products) // 3
+  for mark in ("", "{highest,", "{high,hig"):
+    assert marked.count(mark) == third
+  assert enabled() == before
 
 
 @pytest.mark.parametrize("precision", ["high", "highest"])

@@ -83,7 +83,8 @@ class SpectrogramConfig:
     precision: "default", "high" or "highest": how the kernel engine multiplies
       on devices that round operands (TPU, TF32 GPUs). CPUs do not.
     floor: Smallest magnitude of modes "log" and "magnitude", in
-      `[1e-18, 1e18]`. None: `sqrt(1e-7)`, as Keras has it.
+      `[1e-18, 1e18]`. None: `sqrt(1e-7)`, as Keras has it, in every dtype: the
+      short ones are computed in float32.
 
   Raises:
     ValueError: If a value breaks a rule; the message names the field, the rule

@@ -1,45 +1,83 @@
 """The output modes: functions of the real and imaginary parts of a spectrum.
 
-All tensors are `[..., num_bins]`; no complex tensor is made.
+All tensors are `[..., num_bins]`; no complex tensor is made. The power
+`real^2 + imag^2` is a value of the dtype: it overflows for magnitudes above
+1.8e19 in float32 (1.3e154 in float64), far beyond signals in [-1, 1] or
+[-32768, 32767]; it loses digits below 1e-15 (1e-146), and all below 1.1e-19
+(1.5e-154).
 """
 
+import math
+
+import numpy as np
 import tensorflow as tf
 
 
 def magnitude(
   real: tf.Tensor, imag: tf.Tensor, floor: float, name: str | None = None
 ) -> tf.Tensor:
-  """Returns `max(sqrt(real^2 + imag^2), floor)`, with a finite gradient.
+  """Returns `max(|X|, floor)` of `X = real + i imag`.
+
+  The gradient is `(real, imag) / max(|X|, floor)`: that of the magnitude, and
+  below the floor not 0, as that of the maximum would be, but less and less, so
+  that what is too quiet to be seen can still be trained. It is 0 only where
+  both parts are 0. It is what `(|X|^2 / floor + floor) / 2` has there, and can
+  be differentiated again.
 
   Args:
     real: Real part, `[..., num_bins]`.
     imag: Imaginary part, `[..., num_bins]`.
-    floor: The smallest value; below it the gradient is zero.
+    floor: The smallest value, in [1e-18, 1e18].
     name: Name scope of the operation.
 
   Returns:
-    `[..., num_bins]`, at least `floor`.
+    `[..., num_bins]`, exactly `floor` (in the dtype of `real`) where the
+    magnitude is not above it; infinite above 1.8e19 in float32.
   """
+
+  @tf.custom_gradient
+  def root(power: tf.Tensor) -> tuple:
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+      return 0.5 * upstream / tf.sqrt(tf.maximum(power, floor**2))
+
+    return tf.maximum(tf.sqrt(power), floor), gradient
+
   with tf.name_scope(name or "magnitude"):
-    return tf.sqrt(tf.maximum(_power(real, imag), floor**2))
+    return root(_power(real, imag))
 
 
 def log(
   real: tf.Tensor, imag: tf.Tensor, floor: float, name: str | None = None
 ) -> tf.Tensor:
-  """Returns the natural logarithm of the magnitude, at least `log(floor)`.
+  """Returns the natural logarithm `log(max(|X|, floor))`.
+
+  The gradient is `(real, imag) / max(|X|, floor)^2`: below the floor it is not
+  0, see `magnitude`, but that of `|X|^2 / (2 floor^2)`.
 
   Args:
     real: Real part, `[..., num_bins]`.
     imag: Imaginary part, `[..., num_bins]`.
-    floor: The smallest magnitude; below it the gradient is zero.
+    floor: The smallest magnitude, in [1e-18, 1e18].
     name: Name scope of the operation.
 
   Returns:
-    `[..., num_bins]`.
+    `[..., num_bins]`, exactly `log(floor)`, rounded to the dtype of `real`,
+    where the magnitude is not above the floor; infinite above 1.8e19 in
+    float32.
   """
+
+  @tf.custom_gradient
+  def half_log(power: tf.Tensor) -> tuple:
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+      return 0.5 * upstream / tf.maximum(power, floor**2)
+
+    # Devices differ in the last digit of a logarithm: the floor is given, not
+    # computed. The inner maximum only keeps infinities out.
+    values = 0.5 * tf.math.log(tf.maximum(power, 0.5 * floor**2))
+    return tf.maximum(values, math.log(floor)), gradient
+
   with tf.name_scope(name or "log"):
-    return 0.5 * tf.math.log(tf.maximum(_power(real, imag), floor**2))
+    return half_log(_power(real, imag))
 
 
 def psd(
@@ -57,7 +95,8 @@ def psd(
     name: Name scope of the operation.
 
   Returns:
-    `[..., num_bins]`, at least 0.
+    `[..., num_bins]`, at least 0; infinite where `|X|` is above 1.3e19 in
+    float32.
   """
   with tf.name_scope(name or "psd"):
     num_bins = real.shape[-1]
@@ -73,23 +112,27 @@ def angle(
 ) -> tf.Tensor:
   """Returns the phase in radians, in [-pi, pi]; 0 where there is no signal.
 
+  The gradient is `(-imag, real) / max(|X|^2, tiny)`, `tiny` being the smallest
+  normal number of the dtype: finite everywhere, 0 where both parts are 0, and
+  that of the phase where `|X|` is in [1e-15, 1e19] in float32 ([1e-146, 1e154]
+  in float64). Below, where the square has no digits left, it shrinks with
+  `|X|`.
+
   Args:
     real: Real part, `[..., num_bins]`.
     imag: Imaginary part, `[..., num_bins]`.
     name: Name scope of the operation.
 
   Returns:
-    `[..., num_bins]`. Its gradient is 0 where both parts are 0.
+    `[..., num_bins]`.
   """
+  tiny = np.finfo(real.dtype.as_numpy_dtype).tiny
 
   @tf.custom_gradient
   def phase(real: tf.Tensor, imag: tf.Tensor) -> tuple:
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-      power = _power(real, imag)
-      return (
-        -upstream * tf.math.divide_no_nan(imag, power),
-        upstream * tf.math.divide_no_nan(real, power),
-      )
+      power = tf.maximum(_power(real, imag), tiny)
+      return -upstream * (imag / power), upstream * (real / power)
 
     return tf.math.atan2(imag, real), gradient
 
