@@ -85,7 +85,7 @@ _FLAGS = {
   ],
   "periodic": [("true", True), ("false", False), ("True", True)],
   "scaling": [("spectrum", "spectrum"), ("none", None), ("density", "density")],
-  "padding": [("same", "same"), ("valid", "valid")],
+  "padding": [("same", "same"), ("valid", "valid"), ("center", "center")],
   "expand_dims": [("true", True), ("false", False)],
   "data_format": [("channels_first", "channels_first")],
   "trainable": [("true", True), ("false", False)],
@@ -93,6 +93,8 @@ _FLAGS = {
   "engine": [("kernel", "kernel"), ("fft", "fft"), ("auto", "auto")],
   "precision": [("default", "default")],
   "floor": [("1e-5", 1e-5), ("2", 2.0)],
+  "pad_mode": [("none", None)],
+  "pad_value": [("none", None)],
 }
 
 
@@ -118,6 +120,17 @@ def test_flag_sets_its_field_only(name, text, value):
 def test_precision_with_its_engine():
   config = _config("--engine", "kernel", "--precision", "highest")
   assert (config.engine, config.precision) == ("kernel", "highest")
+
+
+def test_pad_mode_and_value_with_their_padding():
+  config = _config(
+    "--padding", "center", "--pad_mode", "constant", "--pad_value", "0.5"
+  )
+  assert (config.padding, config.pad_mode, config.pad_value) == (
+    "center",
+    "constant",
+    0.5,
+  )
 
 
 @pytest.mark.parametrize("name", _FIELDS)

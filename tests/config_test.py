@@ -135,6 +135,33 @@ BAD_VALUES = [
   (dict(floor=math.nan), ValueError, ["floor must be in", "nan"]),
   (dict(floor=math.inf), ValueError, ["floor must be in", "inf"]),
   (dict(floor="low"), TypeError, ["floor must be a number", "'low'"]),
+  (
+    dict(padding="center", pad_mode="wrap"),
+    ValueError,
+    ["pad_mode must be one of 'reflect', 'constant'", "'wrap'"],
+  ),
+  (dict(pad_mode=3), TypeError, ["pad_mode must be a string", "3"]),
+  (
+    dict(padding="same", pad_mode="reflect"),
+    ValueError,
+    ["pad_mode must be None unless padding is 'center'", "'reflect'", "'same'"],
+  ),
+  (
+    dict(padding="center", pad_value=0.0),
+    ValueError,
+    ["pad_value must be None unless pad_mode is 'constant'", "0.0", "None"],
+  ),
+  (
+    dict(padding="center", pad_mode="constant", pad_value=math.nan),
+    ValueError,
+    ["pad_value must be in [-1e18, 1e18]", "nan"],
+  ),
+  (
+    dict(padding="center", pad_mode="constant", pad_value=math.inf),
+    ValueError,
+    ["pad_value must be in [-1e18, 1e18]", "inf"],
+  ),
+  (dict(pad_value="0"), TypeError, ["pad_value must be a number", "'0'"]),
 ]
 
 
@@ -185,6 +212,13 @@ def test_num_frames_counts_the_frames_that_fit(samples):
   assert valid.num_frames(samples) == len(starts)
   same = dataclasses.replace(valid, padding="same")
   assert same.num_frames(samples) == len(range(0, samples, 3))
+  for frame_length in (7, 8):
+    center = dataclasses.replace(
+      valid, frame_length=frame_length, padding="center"
+    )
+    padded = samples + frame_length // 2 * 2
+    starts = [s for s in range(0, padded, 3) if s + frame_length <= padded]
+    assert center.num_frames(samples) == (len(starts) if samples else 0)
 
 
 def test_num_frames_refuses_what_is_no_length():
@@ -233,7 +267,7 @@ def test_proto_formats_keep_the_config():
     window=("exponential", None, 3.5),
     periodic=True,
     scaling=None,
-    padding="same",
+    padding="center",
     expand_dims=True,
     data_format="channels_first",
     trainable=True,
@@ -241,6 +275,8 @@ def test_proto_formats_keep_the_config():
     engine="kernel",
     precision="highest",
     floor=1e-5,
+    pad_mode="constant",
+    pad_value=0.5,
   )
   proto = config.to_proto()
   # All fields are at other than their defaults, so that none can be forgotten.
@@ -340,6 +376,16 @@ def test_fingerprint_is_pinned(config, fingerprint):
   assert config.fingerprint() == fingerprint
 
 
+def test_fingerprint_of_center_is_of_the_resolved_values():
+  center = SpectrogramConfig(padding="center")
+  reflect = dataclasses.replace(center, pad_mode="reflect")
+  constant = dataclasses.replace(center, pad_mode="constant")
+  zeros = dataclasses.replace(constant, pad_value=-0.0)
+  assert center.fingerprint() == reflect.fingerprint()
+  assert constant.fingerprint() == zeros.fingerprint()
+  assert center.fingerprint() != constant.fingerprint()
+
+
 def test_fingerprint_is_of_the_resolved_values():
   explicit = SpectrogramConfig(
     frame_step=128, fft_length=256, floor=math.sqrt(1e-7), engine="fft"
@@ -364,13 +410,19 @@ def test_fingerprint_differs_in_every_field():
     engine="kernel",
     precision="high",
     floor=1e-3,
+    pad_mode="constant",
+    pad_value=0.5,
   )
   assert set(others) == {f.name for f in dataclasses.fields(SpectrogramConfig)}
   base = SpectrogramConfig(engine="kernel")
+  center = dataclasses.replace(base, padding="center")
+  bases = {
+    "engine": SpectrogramConfig(),
+    "pad_mode": center,
+    "pad_value": dataclasses.replace(center, pad_mode="constant"),
+  }
   prints = {
-    dataclasses.replace(
-      SpectrogramConfig() if name == "engine" else base, **{name: value}
-    ).fingerprint()
+    dataclasses.replace(bases.get(name, base), **{name: value}).fingerprint()
     for name, value in others.items()
   }
   # All differ from each other; "engine" alone gives the base.

@@ -187,12 +187,126 @@ def test_integer_samples_are_refused_with_the_cast(dtype, divisor):
     dataset.map(tfspec.spectrogram_fn(_CONFIG))
 
 
-def test_ragged_waveform_is_refused():
-  dataset = _clips(_LENGTHS, label=False).ragged_batch(4)
-  with pytest.raises(
-    TypeError, match=r"signals must be a dense tensor\. Got: RaggedTensor"
+def test_ragged_waveforms_hold_each_clip_as_alone():
+  dataset = _clips(_LENGTHS).ragged_batch(4)
+  features, labels = _first(dataset.map(tfspec.spectrogram_fn(_CONFIG)))
+  assert isinstance(features, tf.RaggedTensor)
+  assert labels.numpy().tolist() == [0, 1, 2, 3]
+  for row, samples in zip(features, _LENGTHS, strict=True):
+    _assert_close(row, _alone(_clip(samples)))
+
+
+def test_lengths_of_a_padded_batch():
+  dataset = _clips(_LENGTHS, label=False).map(
+    lambda clip: {"audio": clip[:, tf.newaxis], "size": tf.size(clip)}
+  )
+  map_fn = tfspec.spectrogram_fn(
+    _CONFIG, key="audio", lengths_key="size", padding_value=-8.0
+  )
+  result = _first(dataset.padded_batch(4).map(map_fn))
+  frames = [_CONFIG.num_frames(samples) for samples in _LENGTHS]
+  assert result["size"].numpy().tolist() == frames
+  for row, samples, count in zip(
+    result["audio"].numpy(), _LENGTHS, frames, strict=True
   ):
-    dataset.map(tfspec.spectrogram_fn(_CONFIG))
+    _assert_close(row[:count], _alone(_clip(samples)))
+    assert np.all(row[count:] == -8.0)
+
+
+def test_wrong_lengths_key():
+  with pytest.raises(ValueError, match="key must name .* lengths_key='size'"):
+    tfspec.spectrogram_fn(_CONFIG, lengths_key="size")
+  map_fn = tfspec.spectrogram_fn(_CONFIG, key="audio", lengths_key="size")
+  with pytest.raises(TypeError, match="lengths_key must be in the dict"):
+    map_fn({"audio": _clip(99)})
+
+
+def test_buckets_are_compiled_once_each():
+  traces = 0
+  spectrogram = tfspec.Spectrogram(_CONFIG)
+
+  @tf.function(jit_compile=True)
+  def compiled(signals, lengths):
+    nonlocal traces
+    traces += 1
+    return spectrogram(signals, lengths)
+
+  sizes = [int(n) for n in np.random.default_rng(1).integers(0, 401, 80)]
+  sizes += [0, 100, 101, 250, 251, 400]
+  dataset = tfspec.data.bucket_by_length(
+    _clips(sizes), [100, 250, 400], 4, drop_remainder=True
+  )
+  seen = 0
+  for signals, lengths, labels in dataset:
+    boundary = signals.shape[1]
+    assert signals.shape == (4, boundary, 1) and boundary in (100, 250, 400)
+    assert all(
+      int(n) <= boundary and (boundary == 100 or int(n) > boundary - 150)
+      for n in lengths
+    )
+    values, num_frames = compiled(signals, lengths)
+    for row, frames, label in zip(values, num_frames, labels, strict=True):
+      _assert_close(row[:frames], _alone(_clip(sizes[int(label)])))
+      seen += 1
+  assert seen > 70
+  assert traces == 3
+
+
+def test_buckets_keep_the_remainder():
+  dataset = tfspec.data.bucket_by_length(
+    _clips([5, 90, 7, 6], label=False), [10, 100], 2
+  )
+  found = [(signals.shape, n.numpy().tolist()) for signals, n in dataset]
+  assert found == [
+    ((2, 10, 1), [5, 7]),
+    ((1, 10, 1), [6]),
+    ((1, 100, 1), [90]),
+  ]
+
+
+@pytest.mark.parametrize("label", [False, True])
+def test_buckets_of_dicts(label):
+  def element(clip, number):
+    first = {"audio": tf.stack([clip, clip], 1), "words": tf.range(number)}
+    return (first, number) if label else first
+
+  dataset = tfspec.data.bucket_by_length(
+    _clips([50, 90, 70]).map(element), [100], 3, key="audio"
+  )
+  result = _first(dataset)
+  first = result[0] if label else result
+  assert first["audio"].shape == (3, 100, 2)
+  assert first["lengths"].numpy().tolist() == [50, 90, 70]
+  assert first["words"].numpy().tolist() == [[0, 0], [0, 0], [0, 1]]
+  map_fn = tfspec.spectrogram_fn(_CONFIG, "audio", "lengths")
+  mapped = _first(dataset.map(map_fn))
+  mapped = mapped[0] if label else mapped
+  assert mapped["lengths"].numpy().tolist() == [0, 2, 1]
+
+
+def test_buckets_refuse_a_clip_that_is_too_long():
+  dataset = tfspec.data.bucket_by_length(_clips([50, 101]), [100], 1)
+  with pytest.raises(
+    tf.errors.InvalidArgumentError,
+    match="at most the last boundary. Got: samples=101, boundary=100.",
+  ):
+    list(dataset)
+
+
+@pytest.mark.parametrize("boundaries", [[], [0, 5], [5, 5], [9, 5]])
+def test_buckets_refuse_wrong_boundaries(boundaries):
+  with pytest.raises(ValueError, match="boundaries must be positive and ris"):
+    tfspec.data.bucket_by_length(_clips([5]), boundaries, 2)
+
+
+def test_buckets_refuse_wrong_elements():
+  with pytest.raises(ValueError, match="batch_size must be at least 1"):
+    tfspec.data.bucket_by_length(_clips([5]), [9], 0)
+  batches = _clips([5]).map(lambda clip, _: clip[tf.newaxis, :, tf.newaxis])
+  with pytest.raises(ValueError, match="signals must be .* to be batched"):
+    tfspec.data.bucket_by_length(batches, [9], 2)
+  with pytest.raises(TypeError, match="key must be in the dict"):
+    tfspec.data.bucket_by_length(_clips([5]), [9], 2, key="audio")
 
 
 @pytest.mark.parametrize("engine", ["fft", "kernel"])
@@ -249,11 +363,11 @@ def test_clips_of_all_lengths_share_one_trace():
     traces += 1  # Python runs while a function is traced, not when it is run.
     return map_fn(signals, label)
 
-  lengths = range(0, 500, 10)
+  lengths = range(1000)
   mapped = _clips(lengths).map(counted, num_parallel_calls=2)
   frames = [features.shape[0] for features, _ in mapped]
   assert frames == [_CONFIG.num_frames(samples) for samples in lengths]
-  assert len(frames) == 50 and len(set(frames)) > 15
+  assert len(frames) == 1000 and len(set(frames)) > 30
   assert traces == 1
 
 

@@ -63,7 +63,13 @@ class Golden:
       per_channel = []
       for channel in clip:
         spectrum = reference.stft(
-          channel, window, config.frame_step, config.fft_length, config.padding
+          channel,
+          window,
+          config.frame_step,
+          config.fft_length,
+          config.padding,
+          config.pad_mode,
+          config.pad_value,
         )
         values = reference.mode(
           spectrum, config.mode, config.fft_length, config.floor
@@ -174,6 +180,65 @@ GOLDENS = [
     "padding_same_kernel",
     "padding: PADDING_SAME engine: ENGINE_KERNEL mode: MODE_STFT " + _SMALL,
     shape=(2, 1201, 1),
+  ),
+  Golden("padding_center", "padding: PADDING_CENTER " + _SMALL),
+  Golden(
+    "padding_center_kernel",
+    "padding: PADDING_CENTER pad_mode: PAD_MODE_REFLECT engine: ENGINE_KERNEL "
+    "mode: MODE_STFT " + _SMALL,
+    shape=(2, 1201, 1),
+  ),
+  Golden(
+    "padding_center_odd",
+    "padding: PADDING_CENTER mode: MODE_STFT frame_length: 63 frame_step: 20",
+    shape=(2, 300, 2),
+  ),
+  *(
+    Golden(
+      f"padding_center_{mode}_{name}_{engine}".lower(),
+      f"padding: PADDING_CENTER pad_mode: PAD_MODE_{mode} "
+      f"engine: ENGINE_{engine} mode: MODE_STFT " + value + _SMALL,
+      shape=(2, samples, 1),
+    )
+    for mode, value in (("REFLECT", ""), ("CONSTANT", "pad_value: -0.3 "))
+    for engine in ("FFT", "KERNEL")
+    for name, samples in (
+      ("clip", 500),
+      ("short", 11),
+      ("one_sample", 1),
+      ("empty", 0),
+    )
+  ),
+  Golden(
+    "padding_center_zeros",
+    "padding: PADDING_CENTER pad_mode: PAD_MODE_CONSTANT " + _SMALL,
+  ),
+  Golden(
+    "padding_center_first",
+    "padding: PADDING_CENTER data_format: DATA_FORMAT_CHANNELS_FIRST " + _SMALL,
+    (3, 30, 2),
+  ),
+  Golden(
+    "padding_center_bfloat16",
+    "padding: PADDING_CENTER " + _SMALL,
+    (2, 200, 1),
+    dtype="bfloat16",
+  ),
+  Golden(
+    "padding_center_empty_batch",
+    "padding: PADDING_CENTER " + _SMALL,
+    shape=(0, 500, 1),
+  ),
+  *(
+    Golden(
+      f"samples_{samples}_{padding}_{engine}".lower(),
+      f"padding: PADDING_{padding} engine: ENGINE_{engine} mode: MODE_STFT "
+      + _SMALL,
+      shape=(2, samples, 1),
+    )
+    for samples in (1, 63, 64, 65)
+    for padding in ("VALID", "SAME", "CENTER")
+    for engine in ("FFT", "KERNEL")
   ),
   Golden("shorter_than_frame", _SMALL, shape=(2, 63, 1)),
   Golden(

@@ -15,7 +15,7 @@ LAYERS = [
     "tfspec.ops.wav_header_ops",
     "tfspec.ops.block_ops",
   ],
-  ["tfspec.ops.stft_ops", "tfspec.ops.wav_ops"],
+  ["tfspec.ops.padding_ops", "tfspec.ops.stft_ops", "tfspec.ops.wav_ops"],
   ["tfspec.spectrogram"],
   ["tfspec.goldens", "tfspec.plot", "tfspec.data.records"],
   ["tfspec.layers", "tfspec.export", "tfspec.data.audio"],

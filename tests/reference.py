@@ -22,8 +22,34 @@ def window(spec, frame_length, periodic, scaling):
   return values
 
 
-def frames(signals, frame_length, frame_step, padding):
+def centered(signals, margin, pad_mode, pad_value):
+  """Returns `[samples]` with `margin` samples more at each end."""
+  if not len(signals):
+    return signals
+  result = list(signals)
+  if pad_mode == "constant":
+    return np.array([pad_value] * margin + result + [pad_value] * margin)
+  # One walker before the clip, one behind it; each turns round at both ends.
+  last = len(signals) - 1
+  before, behind = [], []
+  for start, found in ((0, before), (last, behind)):
+    at, direction = start, 1 if start == 0 else -1
+    while len(found) < margin:
+      if not 0 <= at + direction <= last:
+        direction = -direction
+      at = min(max(at + direction, 0), last)
+      found.append(signals[at])
+  return np.array(before[::-1] + result + behind)
+
+
+def frames(
+  signals, frame_length, frame_step, padding, pad_mode=None, pad_value=None
+):
   """Cuts `[samples]` into `[num_frames, frame_length]`."""
+  if padding == "center":
+    if not len(signals):
+      return np.zeros((0, frame_length))
+    signals = centered(signals, frame_length // 2, pad_mode, pad_value)
   samples = len(signals)
   if padding == "same":
     count = -(-samples // frame_step)
@@ -43,9 +69,18 @@ def frames(signals, frame_length, frame_step, padding):
   return np.array(rows, np.float64).reshape(count, frame_length)
 
 
-def stft(signals, values, frame_step, fft_length, padding):
+def stft(
+  signals,
+  values,
+  frame_step,
+  fft_length,
+  padding,
+  pad_mode=None,
+  pad_value=None,
+):
   """Returns the transform of `[samples]`, complex `[num_frames, num_bins]`."""
-  rows = frames(signals, len(values), frame_step, padding) * values
+  rows = frames(signals, len(values), frame_step, padding, pad_mode, pad_value)
+  rows = rows * values
   turns = np.outer(np.arange(len(values)), np.arange(fft_length // 2 + 1))
   return rows @ np.exp(-2j * np.pi * (turns % fft_length) / fft_length)
 

@@ -233,6 +233,7 @@ _DERIVED = {
   "frame_step": "none, half of frame_length",
   "fft_length": "none, the power of two that holds frame_length",
   "floor": "none, the root of 1e-7",
+  "pad_value": "none, 0 where pad_mode is constant",
 }
 _FIELD_TYPES = {
   "frame_length": int,
@@ -245,4 +246,6 @@ _FIELD_TYPES = {
   "scaling": _optional,
   "window": _window,
   "floor": _number(float),
+  "pad_mode": _optional,
+  "pad_value": _number(float),
 }

@@ -26,13 +26,16 @@ MAX_KERNEL_SIZE = 1 << 24
 CHOICES = {
   "mode": MODES,
   "scaling": ("density", "spectrum", None),
-  "padding": ("valid", "same"),
+  "padding": ("valid", "same", "center"),
+  "pad_mode": ("reflect", "constant"),
   "data_format": ("channels_last", "channels_first"),
   "engine": ("auto", "kernel", "fft"),
   "precision": ("default", "high", "highest"),
 }
 _LENGTHS = ("frame_length", "frame_step", "fft_length", "sample_rate_hz")
 FLAGS = ("periodic", "expand_dims", "trainable")
+# Later than the first fingerprints, which are without them while they are None.
+_LATER_FIELDS = ("pad_mode", "pad_value")
 _KERAS_FIELDS = (
   "mode",
   "frame_length",
@@ -73,7 +76,9 @@ class SpectrogramConfig:
     scaling: "density" divides the window by the root of its sum of squares,
       "spectrum" by the sum of its absolute values, None leaves it.
     padding: "valid" keeps the frames that lie inside the clip, "same" pads with
-      zeros to `ceil(samples / frame_step)` frames.
+      zeros to `ceil(samples / frame_step)` frames, "center" adds
+      `frame_length // 2` samples on both sides, so that the middle of frame `m`
+      is sample `m * frame_step`, as librosa and torch have it.
     expand_dims: True makes the output an image with a channels axis.
     data_format: "channels_last" or "channels_first".
     trainable: True makes the kernels variables.
@@ -85,6 +90,12 @@ class SpectrogramConfig:
     floor: Smallest magnitude of modes "log" and "magnitude", in
       `[1e-18, 1e18]`. None: `sqrt(1e-7)`, as Keras has it, in every dtype: the
       short ones are computed in float32.
+    pad_mode: What "center" padding adds: "reflect" (the clip, reflected at its
+      first and last sample as in `numpy.pad`; clips of any length) or
+      "constant" (`pad_value`). None: "reflect". Must be None for other
+      paddings.
+    pad_value: The sample that `pad_mode="constant"` adds, in `[-1e18, 1e18]`.
+      None: 0.0. Must be None for other pad modes.
 
   Raises:
     ValueError: If a value breaks a rule; the message names the field, the rule
@@ -112,6 +123,8 @@ class SpectrogramConfig:
   engine: str = "auto"
   precision: str = "default"
   floor: float | None = None
+  pad_mode: str | None = None
+  pad_value: float | None = None
 
   def __post_init__(self) -> None:
     """Normalises the values and checks every rule."""
@@ -120,10 +133,13 @@ class SpectrogramConfig:
     for name in FLAGS:
       self._set(name, config_rules.check_flag(name, getattr(self, name)))
     for name, choices in CHOICES.items():
-      config_rules.check_choice(name, getattr(self, name), choices)
+      if name != "pad_mode" or self.pad_mode is not None:
+        config_rules.check_choice(name, getattr(self, name), choices)
     self._set("floor", config_rules.check_floor(self.floor))
+    self._set("pad_value", config_rules.check_pad_value(self.pad_value))
     self._set("window", config_rules.normalise_window(self.window))
     self._check_lengths()
+    self._check_padding()
     self._check_engine()
     window_ops.window(
       self.window, self.frame_length, self.periodic, self.scaling
@@ -159,6 +175,20 @@ class SpectrogramConfig:
         "sample_rate_hz", self.sample_rate_hz, 1, 2**31 - 1
       )
 
+  def _check_padding(self) -> None:
+    if self.padding != "center" and self.pad_mode is not None:
+      raise ValueError(
+        "pad_mode must be None unless padding is 'center'. Got: "
+        f"pad_mode={self.pad_mode!r}, pad_value={self.pad_value}, "
+        f"padding={self.padding!r}."
+      )
+    if self.pad_mode != "constant" and self.pad_value is not None:
+      raise ValueError(
+        "pad_value must be None unless pad_mode is 'constant'. Got: "
+        f"pad_value={self.pad_value}, pad_mode={self.pad_mode!r}, "
+        f"padding={self.padding!r}."
+      )
+
   def _check_engine(self) -> None:
     if self.trainable and self.engine == "fft":
       raise ValueError(
@@ -188,6 +218,10 @@ class SpectrogramConfig:
       changes["fft_length"] = 1 << (self.frame_length - 1).bit_length()
     if self.floor is None:
       changes["floor"] = math.sqrt(1e-7)
+    if self.padding == "center" and self.pad_mode is None:
+      changes["pad_mode"] = "reflect"
+    if self.pad_mode == "constant" and self.pad_value is None:
+      changes["pad_value"] = 0.0
     if self.engine == "auto":
       changes["engine"] = "kernel" if self.trainable else "fft"
     # Not dataclasses.replace: that would check this valid config again.
@@ -213,7 +247,8 @@ class SpectrogramConfig:
 
     With "valid" padding frame `m` holds the samples
     `[m * frame_step, m * frame_step + frame_length)`, and a clip that is
-    shorter than a frame gives none.
+    shorter than a frame gives none; "center" puts it `frame_length // 2`
+    samples earlier. A clip without samples has no frames in any padding.
 
     Args:
       samples: Length of the clip, at least 0.
@@ -243,7 +278,11 @@ class SpectrogramConfig:
     # One line a field. A field that is added later must stay out of the lines
     # while it has its default: the fingerprints of today may not change.
     values = self.resolved()._values()
-    lines = [f"{name}={_canonical(value)}" for name, value in values.items()]
+    lines = [
+      f"{name}={_canonical(value)}"
+      for name, value in values.items()
+      if name not in _LATER_FIELDS or value is not None
+    ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
   def to_proto(self) -> config_pb2.SpectrogramConfig:
@@ -270,7 +309,8 @@ class SpectrogramConfig:
   def to_keras(self) -> dict[str, Any]:
     """Returns the arguments of `keras.layers.STFTSpectrogram`.
 
-    `sample_rate_hz`, `engine`, `precision` and `floor` have no counterpart.
+    `sample_rate_hz`, `engine`, `precision`, `floor`, `pad_mode` and `pad_value`
+    have no counterpart.
     """
     return {name: getattr(self, name) for name in _KERAS_FIELDS}
 

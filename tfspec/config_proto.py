@@ -21,11 +21,13 @@ def from_values(values: Mapping[str, Any]) -> config_pb2.SpectrogramConfig:
   for name, value in values.items():
     if name == "window":
       _set_window(proto.window, value)
+    elif value is None and name != "scaling":
+      continue
     elif _FIELDS[name].enum_type is not None:
       label = f"{name}_{value or 'none'}".upper()
       number = _FIELDS[name].enum_type.values_by_name[label].number
       setattr(proto, name, number)
-    elif value is not None:
+    else:
       setattr(proto, name, value)
   return proto
 

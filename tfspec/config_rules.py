@@ -55,6 +55,19 @@ def check_floor(value: object) -> float | None:
   return float(value)
 
 
+def check_pad_value(value: object) -> float | None:
+  """Returns the pad value as a float, or None if it is None."""
+  if value is None:
+    return None
+  if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    raise TypeError(f"pad_value must be a number. Got: {value!r}.")
+  if not abs(value) <= 1e18:  # Its square must be a normal float32.
+    raise ValueError(
+      f"pad_value must be in [-1e18, 1e18]. Got: pad_value={value}."
+    )
+  return float(value) + 0.0  # No negative zero.
+
+
 def normalise_window(window: object) -> str | tuple | None:
   """Returns the window in its hashable form."""
   if window is None:

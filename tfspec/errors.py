@@ -10,7 +10,10 @@ _NODE = re.compile(r"^\{\{.*?\}\}\s*|\s*\[Op:\w+\].*$", re.DOTALL)
 
 
 def require(
-  value: tf.Tensor, condition: tf.Tensor, *words: str | tf.Tensor
+  value: tf.Tensor,
+  condition: tf.Tensor,
+  *words: str | tf.Tensor,
+  compiled: bool = False,
 ) -> tf.Tensor:
   """Returns the value if the condition holds.
 
@@ -18,6 +21,9 @@ def require(
     value: Any tensor; what is computed from the result waits for the check.
     condition: Boolean scalar.
     *words: Strings and integer scalars, which make up the sentence.
+    compiled: Whether XLA may compile the check, which it then leaves out. It
+      has no strings, so that in a graph the words are not joined before
+      `sentence` does it.
 
   Returns:
     `value`.
@@ -26,10 +32,17 @@ def require(
     tf.errors.InvalidArgumentError: When run, with the sentence, if the
       condition does not hold.
   """
-  words = [w if isinstance(w, str) else tf.strings.as_string(w) for w in words]
-  text = tf.strings.join(words)
-  if not tf.executing_eagerly():
-    with tf.control_dependencies([tf.debugging.Assert(condition, [text])]):
+  is_eager = tf.executing_eagerly()
+  if compiled and not is_eager:
+    data = list(words)
+  else:
+    words = [
+      w if isinstance(w, str) else tf.strings.as_string(w) for w in words
+    ]
+    text = tf.strings.join(words)
+    data = [text]
+  if not is_eager:
+    with tf.control_dependencies([tf.debugging.Assert(condition, data)]):
       return tf.identity(value)
   if not condition:  # An eager Assert would hide the sentence in a listing.
     raise tf.errors.InvalidArgumentError(None, None, text.numpy().decode())
@@ -40,5 +53,5 @@ def sentence(error: tf.errors.OpError) -> str:
   """Returns the sentence of an error, without the graph around it."""
   found = _ASSERTION.search(error.message)
   if found:
-    return found.group(1)
+    return found.group(1).replace("] [", "")
   return _NODE.sub("", error.message) or type(error).__name__

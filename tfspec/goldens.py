@@ -180,6 +180,12 @@ def stft_bound(dtype: str, signals_are_rounded: bool = False) -> float:
 def _frames(signals: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
   """Returns the frames of `[samples]`, `[num_frames, frame_length]`."""
   count = config.num_frames(len(signals))
+  if config.padding == "center" and len(signals):
+    margin = config.frame_length // 2
+    values = {}
+    if config.pad_mode == "constant":
+      values["constant_values"] = config.pad_value
+    signals = np.pad(signals, margin, config.pad_mode, **values)
   covered = max(count - 1, 0) * config.frame_step + config.frame_length
   missing = max(covered - len(signals), 0)
   before = missing // 2 if config.padding == "same" else 0

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
+from tfspec.ops import padding_ops
 from tfspec.spectrogram import Spectrogram
 
 # The arguments that the Keras layer does not have, with their defaults here.
@@ -18,6 +19,8 @@ _OWN_FIELDS = {
   "engine": "kernel",
   "precision": "default",
   "floor": None,
+  "pad_mode": None,
+  "pad_value": None,
 }
 
 
@@ -44,7 +47,7 @@ class STFTSpectrogram(keras.layers.Layer):
     window: Name, tuple, values or None.
     periodic: True for a periodic window.
     scaling: "density", "spectrum" or None.
-    padding: "valid" or "same".
+    padding: "valid", "same" or "center".
     expand_dims: True for an image with a channels axis.
     data_format: "channels_last", "channels_first", or None for
       `keras.config.image_data_format()`.
@@ -53,18 +56,31 @@ class STFTSpectrogram(keras.layers.Layer):
       fast on CPU and GPU, has no weights, and must be `trainable=False`.
     precision: "default", "high" or "highest".
     floor: Smallest magnitude of modes "log" and "magnitude".
+    pad_mode: What "center" padding adds: "reflect" (as None) or "constant".
+    pad_value: The sample that "constant" adds; None: 0.0.
     **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
 
   Call arguments:
     inputs: `[batch, samples, channels]`, or with channels first
       `[batch, channels, samples]`; float16, bfloat16, float32 or float64.
+    lengths: For clips that are padded at their end: how many samples of each
+      are its own, integers `[batch]`.
+    mask: The same as booleans `[batch, samples]`, as Keras passes them on from
+      `keras.layers.Masking`: of each clip first True, then False. The mask of
+      the frames, `[batch, frames]`, goes on to the next layer.
+    padding_value: With lengths or a mask, what stands behind the frames of a
+      clip.
 
   Returns:
-    As `tfspec.Spectrogram` for a batch, in the layer's compute dtype.
+    As `tfspec.Spectrogram` for a batch, in the layer's compute dtype: with
+    `lengths` the spectrogram and the number of frames of each clip.
 
   Raises:
-    ValueError: If an argument breaks a rule of `tfspec.SpectrogramConfig`.
+    ValueError: If an argument breaks a rule of `tfspec.SpectrogramConfig`, or
+      lengths and a mask are given.
     TypeError: If the inputs are not of a floating-point dtype.
+    tf.errors.InvalidArgumentError: If a mask has True behind False. XLA does
+      not check it, and takes all up to the last True.
 
   Example:
     >>> layer = tfspec.layers.STFTSpectrogram(frame_length=256, fft_length=512)
@@ -92,6 +108,8 @@ class STFTSpectrogram(keras.layers.Layer):
     engine: str = "auto",
     precision: str = "default",
     floor: float | None = None,
+    pad_mode: str | None = None,
+    pad_value: float | None = None,
     **kwargs: Any,
   ) -> None:
     """Creates the layer; its weights come with `build`."""
@@ -118,7 +136,10 @@ class STFTSpectrogram(keras.layers.Layer):
       engine="kernel" if engine == "auto" else engine,
       precision=precision,
       floor=floor,
+      pad_mode=pad_mode,
+      pad_value=pad_value,
     )
+    self.supports_masking = True
     self.real_kernel = None
     self.imag_kernel = None
     self.input_spec = keras.layers.InputSpec(ndim=3)
@@ -185,11 +206,68 @@ class STFTSpectrogram(keras.layers.Layer):
       )
       setattr(self, f"{part}_kernel", weight)
 
-  def call(self, inputs: tf.Tensor) -> tf.Tensor:
-    """Returns the spectrogram of a batch."""
+  def call(
+    self,
+    inputs: tf.Tensor,
+    lengths: tf.Tensor | None = None,
+    mask: tf.Tensor | None = None,
+    padding_value: float = 0.0,
+  ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+    """Returns the spectrogram of a batch, with lengths also `num_frames`."""
     weights = (self.real_kernel, self.imag_kernel)
     kernels = [tf.convert_to_tensor(w) for w in weights if w is not None]
-    return spectrogram_lib.spectrogram(inputs, self.spectrogram_config, kernels)
+    config = self.spectrogram_config
+    if mask is None:
+      return spectrogram_lib.spectrogram(
+        inputs, config, kernels, lengths, padding_value
+      )
+    if lengths is not None:
+      raise ValueError("lengths must be None if there is a mask. Got: both.")
+    values, _ = spectrogram_lib.spectrogram(
+      inputs, config, kernels, padding_ops.mask_lengths(mask), padding_value
+    )
+    return values
+
+  def compute_mask(
+    self, inputs: tf.Tensor, previous_mask: tf.Tensor | None = None
+  ) -> tf.Tensor | None:
+    """Returns which frames are those of a clip, `[batch, frames]`.
+
+    Args:
+      inputs: The signals.
+      previous_mask: Which samples are, `[batch, samples]`, or None.
+
+    Returns:
+      Booleans, or None.
+    """
+    del inputs
+    if previous_mask is None:
+      return None
+    # A frame belongs to its clip if the last sample that it must have does.
+    config = self.spectrogram_config.resolved()
+    step, last = config.frame_step, 0
+    if config.padding == "valid":
+      last = config.frame_length - 1
+    elif config.padding == "center" and config.frame_length % 2 == 0:
+      # The frame at sample 0, then those that must have sample m * step - 1.
+      rest = previous_mask[:, step - 1 :: step]
+      return keras.ops.concatenate([previous_mask[:, :1], rest], axis=1)
+    return previous_mask[:, last::step]
+
+  def compute_output_spec(
+    self,
+    inputs: keras.KerasTensor,
+    lengths: keras.KerasTensor | None = None,
+    mask: keras.KerasTensor | None = None,
+    padding_value: float = 0.0,
+  ) -> keras.KerasTensor | tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Returns the shapes and dtypes of what `call` returns."""
+    del mask, padding_value
+    shape = self.compute_output_shape(inputs.shape)
+    values = keras.KerasTensor(shape, self.compute_dtype)
+    if lengths is None:
+      return values
+    return values, keras.KerasTensor(shape[:1], "int32")
 
   def compute_output_shape(self, input_shape: tuple) -> tuple:
     """Returns the shape of the output; None where the input has None."""

@@ -91,6 +91,8 @@ def _draw(
   start = 0.0
   if config.padding == "valid":
     start = (resolved.frame_length - resolved.frame_step) / 2 / rate
+  if config.padding == "center":
+    start = -step_seconds / 2
   bins, frames = image.shape
   if frames:
     end = start + frames * step_seconds

@@ -9,6 +9,8 @@ import tensorflow as tf
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import (
   dft_ops,
+  length_ops,
+  padding_ops,
   shape_ops,
   spectrum_ops,
   stft_ops,
@@ -79,7 +81,12 @@ class Spectrogram(tf.Module):
         variable = tf.Variable(values, name=f"{part}_kernel", dtype=dtype)
         setattr(self, f"{part}_kernel", variable)
 
-  def __call__(self, signals: tf.Tensor) -> tf.Tensor:
+  def __call__(
+    self,
+    signals: tf.Tensor | tf.RaggedTensor,
+    lengths: tf.Tensor | None = None,
+    padding_value: float = 0.0,
+  ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor] | tf.RaggedTensor:
     """Returns the spectrogram of one clip or of a batch.
 
     Args:
@@ -87,8 +94,21 @@ class Spectrogram(tf.Module):
         `[batch, samples, channels]`; samples and channels change places with
         `data_format="channels_first"`. Float16, bfloat16, float32 or float64,
         usually in [-1, 1]. The two short dtypes are computed in float32.
+        With channels last also a RaggedTensor, `[batch, (samples)]` or
+        `[batch, (samples), channels]`.
+      lengths: For clips that are padded at their end: how many samples of each
+        are its own, integers `[batch]` in `[0, samples]`, or a scalar for one
+        clip. Each clip then gives what it gives alone; what stands behind its
+        end, be it NaN, does not matter.
+      padding_value: With lengths, what stands behind the frames of a clip.
 
     Returns:
+      With lengths two tensors: the spectrogram, with as many frames as
+      `samples` gives, and the number of frames of each clip, int32 `[batch]`,
+      or a scalar for one clip. Of a RaggedTensor the RaggedTensor
+      `[batch, (num_frames), channels * num_features]`, or with `expand_dims`
+      `[batch, (num_frames), num_features, channels]`. Else the spectrogram:
+
       A tensor of the dtype of `signals`, with a leading `batch` axis if they
       had one, `num_features` being the bins (twice the bins in mode "stft"):
       `[num_frames, channels * num_features]`, or with `expand_dims`
@@ -97,12 +117,25 @@ class Spectrogram(tf.Module):
       `[channels, num_frames, num_features]`.
 
     Raises:
-      TypeError: If the signals are not of a floating-point dtype.
+      TypeError: If the signals are not of a floating-point dtype, or the
+        lengths not integers.
       ValueError: If their rank is not 1, 2 or 3, or there are more than 1024
-        channels, as if samples and channels had been swapped.
+        channels, as if samples and channels had been swapped. If lengths have
+        the wrong shape or values, or a RaggedTensor comes with lengths or with
+        channels first.
+      tf.errors.InvalidArgumentError: If lengths turn out to be wrong when a
+        graph is run. XLA does not check them.
+
+    Example:
+      >>> spectrogram = tfspec.Spectrogram(tfspec.SpectrogramConfig())
+      >>> values, num_frames = spectrogram(tf.zeros([2, 999, 1]), [999, 300])
+      >>> values.shape, num_frames.numpy().tolist()
+      (TensorShape([2, 6, 129]), [6, 1])
     """
     with tf.name_scope(self.name):
-      return spectrogram(signals, self.config, self.kernels)
+      return spectrogram(
+        signals, self.config, self.kernels, lengths, padding_value
+      )
 
   @property
   def kernels(self) -> list[tf.Variable]:
@@ -121,6 +154,8 @@ def stft(
   padding: str = "valid",
   engine: str = "auto",
   precision: str = "default",
+  pad_mode: str | None = None,
+  pad_value: float | None = None,
   name: str | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns the short-time Fourier transform as two real tensors.
@@ -136,9 +171,11 @@ def stft(
     window: A name or tuple for `scipy.signal.get_window`, values, or None.
     periodic: True for a periodic window, False for a symmetric one.
     scaling: "density", "spectrum" or None; see `SpectrogramConfig`.
-    padding: "valid" or "same".
+    padding: "valid", "same" or "center".
     engine: "kernel", "fft", or "auto", which is fft here.
     precision: "default", "high" or "highest", for the kernel engine.
+    pad_mode: What "center" adds: "reflect" (as None) or "constant".
+    pad_value: The sample that "constant" adds; None: 0.0.
     name: Name scope of the operation.
 
   Returns:
@@ -167,6 +204,8 @@ def stft(
     padding=padding,
     engine=engine,
     precision=precision,
+    pad_mode=pad_mode,
+    pad_value=pad_value,
   )
   with tf.name_scope(name or "stft"):
     signals = _check_dtype(signals)
@@ -175,8 +214,13 @@ def stft(
         "signals must have rank 1 or more. Got: "
         f"shape={_shape_text(signals.shape)}."
       )
+    padded, padding = _pad(_widen(signals), config, None)
     real, imag = transform(
-      _widen(signals), config, [], lambda parts: (parts["real"], parts["imag"])
+      padded,
+      config,
+      [],
+      padding,
+      lambda parts: (parts["real"], parts["imag"]),
     )
     return tf.cast(real, signals.dtype), tf.cast(imag, signals.dtype)
 
@@ -185,7 +229,9 @@ def spectrogram(
   signals: tf.Tensor,
   config: SpectrogramConfig,
   kernels: list[tf.Tensor],
-) -> tf.Tensor:
+  lengths: tf.Tensor | None = None,
+  padding_value: float = 0.0,
+) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor] | tf.RaggedTensor:
   """Returns the spectrogram; `Spectrogram` and the Keras layer are this.
 
   Args:
@@ -193,10 +239,14 @@ def spectrogram(
     config: What to compute.
     kernels: Kernels `[frame_length, 1, num_bins]`, one for each of
       `kernel_parts(config.mode)`, or none for the Fourier kernels.
+    lengths: See `Spectrogram.__call__`.
+    padding_value: See `Spectrogram.__call__`.
 
   Returns:
     See `Spectrogram.__call__`.
   """
+  if isinstance(signals, tf.RaggedTensor):
+    return _ragged_spectrogram(signals, config, kernels, lengths)
   signals = _check_dtype(signals)
   rank = signals.shape.rank
   if rank not in (1, 2, 3):
@@ -214,11 +264,85 @@ def spectrogram(
       batch = _swap_last_axes(batch)
     if rank == 2:
       batch = batch[tf.newaxis]
+  if lengths is not None:
+    lengths = padding_ops.check_lengths(lengths, batch, rank == 3)
+  batch, padding = _pad(batch, config, lengths)
   (values,) = transform(
-    batch, config, kernels, lambda parts: (apply_mode(parts, config),)
+    batch, config, kernels, padding, lambda parts: (apply_mode(parts, config),)
   )
+  num_frames = None
+  if lengths is not None:
+    num_frames = _num_frames(lengths, config)
+    values = padding_ops.mask_frames(values, num_frames, padding_value)
   values = tf.cast(_arrange(values, config), signals.dtype)
-  return values if rank == 3 else values[0]
+  if rank != 3:
+    values = values[0]
+    num_frames = None if num_frames is None else num_frames[0]
+  return values if num_frames is None else (values, num_frames)
+
+
+def _ragged_spectrogram(
+  signals: tf.RaggedTensor,
+  config: SpectrogramConfig,
+  kernels: list[tf.Tensor],
+  lengths: tf.Tensor | None,
+) -> tf.RaggedTensor:
+  if lengths is not None:
+    raise ValueError(
+      "lengths must be None for a RaggedTensor, which has its own. Got: "
+      "lengths and a RaggedTensor."
+    )
+  if signals.ragged_rank != 1 or signals.shape.rank not in (2, 3):
+    raise ValueError(
+      "signals must be [batch, (samples)] or [batch, (samples), channels] if "
+      f"they are a RaggedTensor. Got: shape={_shape_text(signals.shape)}, "
+      f"ragged_rank={signals.ragged_rank}."
+    )
+  if config.data_format != "channels_last":
+    raise ValueError(
+      "data_format must be 'channels_last' for a RaggedTensor. Got: "
+      f"data_format={config.data_format!r}, "
+      f"shape={_shape_text(signals.shape)}."
+    )
+  _check_dtype(signals.flat_values)
+  dense = signals.to_tensor()
+  if signals.shape.rank == 2:
+    dense = dense[..., tf.newaxis]
+  values, num_frames = spectrogram(
+    dense, config, kernels, signals.row_lengths()
+  )
+  num_frames = tf.cast(num_frames, signals.row_splits.dtype)
+  return tf.RaggedTensor.from_tensor(
+    values, num_frames, row_splits_dtype=num_frames.dtype
+  )
+
+
+def _num_frames(lengths: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
+  config = config.resolved()
+  return length_ops.num_frames(
+    lengths, config.frame_length, config.frame_step, config.padding, tf.maximum
+  )
+
+
+def _pad(
+  signals: tf.Tensor, config: SpectrogramConfig, lengths: tf.Tensor | None
+) -> tuple[tf.Tensor, str]:
+  """Returns padded signals, and the padding that is left to the engine."""
+  config = config.resolved()
+  length, padding = config.frame_length, config.padding
+  if lengths is not None:
+    if padding == "same" or config.pad_mode == "reflect":
+      placed = padding_ops.place(
+        signals, lengths, length, config.frame_step, padding
+      )
+      return placed, "valid"
+    signals = padding_ops.fill(signals, lengths, config.pad_value or 0.0)
+  if padding == "center":
+    signals = padding_ops.center(
+      signals, length, config.pad_mode, config.pad_value
+    )
+    padding = "valid"
+  return signals, padding
 
 
 def decode_wav(
@@ -290,12 +414,14 @@ def transform(
   signals: tf.Tensor,
   config: SpectrogramConfig,
   kernels: list[tf.Tensor],
+  padding: str,
   finish: Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, ...]],
 ) -> tuple[tf.Tensor, ...]:
   """Returns what `finish` makes of the parts of the transform.
 
-  The signals are `[..., samples]`. The parts have the names that the mode
-  needs; they are `[..., num_frames, num_bins]`, of all frames or of a block.
+  The signals are `[..., samples]`; `padding` is what is left to the engine, see
+  `_pad`. The parts have the names that the mode needs; they are
+  `[..., num_frames, num_bins]`, of all frames or of a block.
   """
   config = config.resolved()
   if config.engine == "fft":
@@ -304,7 +430,7 @@ def transform(
       tf.constant(_window(config), signals.dtype),
       config.frame_step,
       config.fft_length,
-      config.padding,
+      padding,
       lambda real, imag: finish({"real": real, "imag": imag}),
     )
   parts = kernel_parts(config.mode)
@@ -316,7 +442,7 @@ def transform(
     signals,
     matrices,
     config.frame_step,
-    config.padding,
+    padding,
     config.precision,
     window_ops.is_flat(_window(config)),
   )
@@ -368,8 +494,7 @@ def _swap_last_axes(signals: tf.Tensor) -> tf.Tensor:
 def _check_dtype(signals: tf.Tensor) -> tf.Tensor:
   if isinstance(signals, tf.RaggedTensor | tf.SparseTensor):
     raise TypeError(
-      "signals must be a dense tensor. Got: "
-      f"{type(signals).__name__}. Map the clips before they are batched."
+      f"signals must be a dense tensor. Got: {type(signals).__name__}."
     )
   signals = tf.convert_to_tensor(signals)
   if signals.dtype not in _FLOATS:

@@ -1,7 +1,12 @@
 """Spectrograms in `tf.data`: reading, mapping, preparing."""
 
 from tfspec.data.audio import load_wav
-from tfspec.data.dataset import spectrogram_fn
+from tfspec.data.dataset import bucket_by_length, spectrogram_fn
 from tfspec.data.records import read_examples
 
-__all__ = ["load_wav", "read_examples", "spectrogram_fn"]
+__all__ = [
+  "bucket_by_length",
+  "load_wav",
+  "read_examples",
+  "spectrogram_fn",
+]

@@ -19,7 +19,7 @@ def num_frames(
     samples: Length of the clip, an integer or an integer tensor.
     frame_length: Samples in a frame.
     frame_step: Samples between the starts of two frames.
-    padding: "valid" or "same".
+    padding: "valid", "same" or "center".
     maximum: `max`, or `tf.maximum` where `samples` is a tensor.
 
   Returns:
@@ -28,7 +28,13 @@ def num_frames(
   Example:
     >>> num_frames(1000, 400, 160, "valid"), num_frames(1000, 400, 160, "same")
     (4, 7)
+    >>> num_frames(1000, 400, 160, "center"), num_frames(0, 400, 160, "center")
+    (7, 0)
   """
   if padding == "same":
     return (samples + (frame_step - 1)) // frame_step
+  if padding == "center":
+    padded = samples + frame_length // 2 * 2
+    one_if_empty = maximum(1 - samples, 0)
+    return ((padded - frame_length) // frame_step + 1) * (1 - one_if_empty)
   return maximum((samples - frame_length) // frame_step + 1, 0)
