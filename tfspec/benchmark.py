@@ -6,12 +6,14 @@ by run and round by round, so that whatever slows the machine down for a while
 slows all of them down.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import os
 import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -120,6 +122,10 @@ def benchmark(
     )
   if rounds < 1:
     raise ValueError(f"rounds must be at least 1. Got: rounds={rounds}.")
+  if peer_python is not None and shutil.which(peer_python) is None:
+    raise ValueError(
+      f"peer_python must be a Python. Got: peer_python={peer_python}."
+    )
   files = _files(corpus, scale) if corpus else []
   plot.new_figure((1, 1))  # If it cannot draw, better now than in an hour.
   folder = pathlib.Path(output)
@@ -219,7 +225,8 @@ def _add_growth_of_the_long(
   runs: list[dict], request: dict, workers: list["_Worker"], rounds: int
 ) -> None:
   """Adds peak memory, and time against a sixth of the length."""
-  short = {**request, "samples": request["samples"] // 6}
+  sixth_samples = max(request["samples"] // 6, request["frame_length"])
+  short = {**request, "samples": sixth_samples}
   sixths = {run["name"]: run for run in _measure(short, workers, rounds)}
   owners = {run["name"]: workers[0] for run in runs}
   owners |= {worker.name: worker for worker in workers[1:]}
@@ -285,6 +292,10 @@ class _Worker:
     self.name = name
     self._arguments = (program, name, threads)
     self._errors = tempfile.TemporaryFile("w+")
+    self._start()
+
+  def _start(self) -> None:
+    program, _, threads = self._arguments
     root = str(pathlib.Path(__file__).resolve().parents[1])
     paths = [root, os.environ.get("PYTHONPATH", "")]
     environment = {
@@ -304,7 +315,10 @@ class _Worker:
     )
 
   def ask(self, **request: Any) -> dict[str, Any]:
-    """Returns the answer, that the peer is absent if its process ended."""
+    """Returns the answer: that it is absent, if the process ended."""
+    if "prepare" in request and self._process.poll() is not None:
+      self._end()
+      self._start()  # What was too much once need not be so again.
     try:
       self._process.stdin.write(json.dumps(request) + "\n")
       self._process.stdin.flush()
@@ -324,14 +338,15 @@ class _Worker:
 
   def close(self) -> None:
     """Ends the process."""
-    try:
-      self._process.stdin.close()
-    except BrokenPipeError:
-      pass
+    self._end()
+    self._errors.close()
+
+  def _end(self) -> None:
     self._process.kill()
     self._process.wait()
     self._process.stdout.close()
-    self._errors.close()
+    with contextlib.suppress(BrokenPipeError):
+      self._process.stdin.close()
 
   def __enter__(self) -> "_Worker":
     return self
