@@ -170,14 +170,16 @@ def test_flag_that_cannot_be_read(flag, text, capsys):
   assert "invalid _" not in last  # The name of a function of ours.
 
 
-@pytest.mark.parametrize("command", ["prepare", "export", "verify", "plot"])
+@pytest.mark.parametrize(
+  "command", ["prepare", "export", "verify", "plot", "benchmark"]
+)
 def test_help_lists_every_field(command, capsys):
   with pytest.raises(SystemExit) as error:
     _run(command, "--help")
   assert not error.value.code
   text = capsys.readouterr().out
   listed = [name for name in _FIELDS if f"--{name} " in text]
-  assert listed == ([] if command == "verify" else _FIELDS)
+  assert listed == ([] if command in ("verify", "benchmark") else _FIELDS)
 
 
 def test_prepare(clips, config_file, tmp_path, capsys):
@@ -263,6 +265,22 @@ _ERRORS = {
   "no_frames": (
     "plot {}/clips/a.wav --output={}/new.png --frame_length=700",
     "at least one frame",
+  ),
+  "work": (
+    "benchmark --output={}/new --works=W1,W9",
+    "works must be among W1, W2, W3, W4, W5, W6, W7, W8, growth. "
+    "Got: works=W9.",
+  ),
+  "peer": ("benchmark --output={}/new --peers=matlab", "Got: peers=matlab."),
+  "threads": ("benchmark --output={}/new --threads=0", "Got: threads=0."),
+  "rounds": ("benchmark --output={}/new --rounds=0", "Got: rounds=0."),
+  "peer_python": (
+    "benchmark --output={}/new --peer_python={}/python",
+    "peer_python must be a Python. Got: peer_python={}/python.",
+  ),
+  "corpus": (
+    "benchmark --output={}/new --corpus={}/none",
+    "corpus must be a folder that holds WAV files. Got: corpus={}/none.",
   ),
 }
 

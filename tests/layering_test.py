@@ -8,7 +8,7 @@ LAYERS = [
   ["tfspec.proto.spectrogram_config_pb2"],
   ["tfspec.ops.length_ops", "tfspec.ops.window_ops", "tfspec.ops.dft_ops"],
   ["tfspec.config_rules", "tfspec.config_proto"],
-  ["tfspec.config", "tfspec.errors"],
+  ["tfspec.config", "tfspec.errors", "tfspec.benchmark_peers"],
   [
     "tfspec.ops.shape_ops",
     "tfspec.ops.spectrum_ops",
@@ -18,9 +18,14 @@ LAYERS = [
   ["tfspec.ops.padding_ops", "tfspec.ops.stft_ops", "tfspec.ops.wav_ops"],
   ["tfspec.spectrogram"],
   ["tfspec.goldens", "tfspec.plot", "tfspec.data.records"],
-  ["tfspec.layers", "tfspec.export", "tfspec.data.audio"],
-  ["tfspec.data.dataset", "tfspec.data.prepare"],
-  ["tfspec.data", "tfspec.verify"],
+  [
+    "tfspec.layers",
+    "tfspec.export",
+    "tfspec.data.audio",
+    "tfspec.benchmark_report",
+  ],
+  ["tfspec.data.dataset", "tfspec.data.prepare", "tfspec.benchmark"],
+  ["tfspec.data", "tfspec.verify", "tfspec.benchmark_runs"],
   ["tfspec.cli"],
   ["tfspec", "tfspec.__main__"],
 ]

@@ -9,8 +9,8 @@ import tensorflow as tf
 from absl import app, logging
 from absl.flags import argparse_flags
 
+from tfspec import benchmark, benchmark_report, errors, plot
 from tfspec import config as config_lib
-from tfspec import errors, plot
 from tfspec.config import SpectrogramConfig
 from tfspec.data import prepare
 from tfspec.export import export_saved_model
@@ -73,6 +73,48 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
   command.add_argument("--output", required=True, help="PNG file to write")
   _add_config_arguments(command)
   command.set_defaults(run=_plot)
+
+  command = commands.add_parser(
+    "benchmark", help="tfspec and its peers side by side, timed"
+  )
+  command.add_argument(
+    "--output", required=True, help="folder for the tables and charts"
+  )
+  command.add_argument(
+    "--works",
+    type=_names,
+    help=f"some of {','.join(benchmark.KEYS)} (default: all)",
+  )
+  command.add_argument(
+    "--peers",
+    type=_names,
+    help=f"some of {','.join(benchmark.PEERS)} (default: all)",
+  )
+  command.add_argument(
+    "--threads",
+    default="all",
+    help="all or a number, for each of them (default: all)",
+  )
+  command.add_argument(
+    "--rounds",
+    type=int,
+    default=15,
+    help="how often each is timed (default: 15)",
+  )
+  command.add_argument(
+    "--peer_python",
+    help="Python that has the peers (tools/benchmark_peers.txt); unset: this",
+  )
+  command.add_argument(
+    "--corpus", help="folder of tools/fetch_corpus.sh, for W8"
+  )
+  command.add_argument(
+    "--scale",
+    type=float,
+    default=1.0,
+    help="below 1, a quick trial with shorter clips (default: 1.0)",
+  )
+  command.set_defaults(run=_benchmark)
   return parser.parse_args(argv[1:])
 
 
@@ -149,6 +191,28 @@ def _plot(arguments: argparse.Namespace) -> int:
   plot.contact_sheet(panels, config, arguments.output)
   print(f"drew {arguments.output}")
   return 0
+
+
+def _benchmark(arguments: argparse.Namespace) -> int:
+  results = benchmark.benchmark(
+    arguments.output,
+    arguments.works,
+    arguments.peers,
+    arguments.threads,
+    arguments.rounds,
+    arguments.peer_python,
+    arguments.corpus,
+    arguments.scale,
+    progress=sys.stderr,
+  )
+  print(benchmark_report.markdown(results))
+  print(f"wrote {arguments.output}")
+  return 0
+
+
+def _names(text: str) -> list[str]:
+  """Reads names with commas between them."""
+  return text.split(",")
 
 
 def _add_config_arguments(parser: argparse.ArgumentParser) -> None:

@@ -51,21 +51,15 @@ def contact_sheet(
   Raises:
     ImportError: If matplotlib is not installed.
   """
-  try:
-    from matplotlib import cm, colors, figure
-  except ImportError as e:
-    raise ImportError(
-      "matplotlib must be installed to draw. Run: pip install matplotlib"
-    ) from e
+  columns = min(3, len(panels))
+  rows = math.ceil(len(panels) / columns)
+  sheet = new_figure(figsize=(4.2 * columns + 1.0, 2.6 * rows + 0.6))
+  from matplotlib import cm, colors
+
   images = [_image(panel.values, config) for panel in panels]
   scale = cm.ScalarMappable(
     colors.Normalize(*_colour_range(images, config.mode)),
     "twilight" if config.mode == "angle" else "magma",
-  )
-  columns = min(3, len(panels))
-  rows = math.ceil(len(panels) / columns)
-  sheet = figure.Figure(
-    figsize=(4.2 * columns + 1.0, 2.6 * rows + 0.6), layout="constrained"
   )
   axes = sheet.subplots(rows, columns, squeeze=False).ravel()
   for axis, panel, image in zip(axes, panels, images, strict=False):
@@ -74,6 +68,24 @@ def contact_sheet(
     axis.set_axis_off()
   sheet.colorbar(scale, ax=list(axes), label=_LABELS[config.mode], shrink=0.8)
   sheet.savefig(path, dpi=80)
+
+
+def new_figure(figsize: tuple[float, float]) -> Any:
+  """Returns an empty `matplotlib.figure.Figure`.
+
+  Args:
+    figsize: Width and height in inches.
+
+  Raises:
+    ImportError: If matplotlib is not installed.
+  """
+  try:
+    from matplotlib import figure
+  except ImportError as e:
+    raise ImportError(
+      "matplotlib must be installed to draw. Run: pip install matplotlib"
+    ) from e
+  return figure.Figure(figsize=figsize, layout="constrained")
 
 
 def _draw(

@@ -1,0 +1,430 @@
+"""The worker process of the benchmark, and the peers outside TensorFlow.
+
+As a program, `python benchmark_peers.py PEER`, it serves one peer. It then runs
+under the Python that has the peer, so it imports NumPy and nothing of tfspec.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+# So much of a result is compared with the float64 transform: clips, frames.
+_CLIPS = 8
+_FRAMES = 1000
+
+# Greatest relative L2 error with which a run still does the same work.
+_TOLERANCE = 1e-2
+
+# Calls of less than this are repeated, so that the clock is fine enough.
+_SHORTEST_SECONDS = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A way to do a work.
+
+  Attributes:
+    call: Does the work once and returns the result.
+    values: Turns the result into an array, to be checked.
+    expected: The float64 array that it must be, or None for no check.
+    by_bin: Whether the error is the median of those of the bins, the last axis:
+      the gradient of log is without bound where a bin almost vanishes.
+  """
+
+  call: Callable[[], Any]
+  values: Callable[[Any], np.ndarray] | None = None
+  expected: np.ndarray | None = None
+  by_bin: bool = False
+
+
+# For each run's name what makes it; made only if it is asked for.
+Makers = dict[str, Callable[[], Run]]
+
+
+def noise(work: dict) -> np.ndarray:
+  """Returns the signals of a work, float32 `[batch, samples]`."""
+  random = np.random.default_rng(0)
+  shape = (work["batch"], work["samples"])
+  return 0.1 * random.standard_normal(shape, dtype=np.float32)
+
+
+def window(work: dict) -> np.ndarray:
+  """Returns the periodic hann window, float64 `[frame_length]`."""
+  length = work["frame_length"]
+  return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
+
+
+def frames(signals: np.ndarray, work: dict) -> np.ndarray:
+  """Returns a view of the frames, `[batch, num_frames, frame_length]`."""
+  rows = np.lib.stride_tricks.sliding_window_view(
+    signals, work["frame_length"], axis=-1
+  )
+  return rows[:, :: work["frame_step"]]
+
+
+def expected(signals: np.ndarray, work: dict) -> np.ndarray:
+  """Returns the first frames of the spectrogram, computed in float64."""
+  rows = frames(signals[:_CLIPS], work)[:, :_FRAMES] * window(work)
+  spectrum = np.fft.rfft(rows, work["fft_length"])
+  if work["mode"] == "stft":
+    return _parts(spectrum)
+  return np.log(np.maximum(np.abs(spectrum), work["floor"]))
+
+
+def checked(result: Any, bins_first: bool = False) -> np.ndarray:
+  """Returns the first frames of a result, in the layout of `expected`."""
+  if bins_first:
+    values = np.asarray(result[:_CLIPS, :, :_FRAMES]).swapaxes(-1, -2)
+  else:
+    values = np.asarray(result[:_CLIPS, :_FRAMES])
+  return _parts(values) if np.iscomplexobj(values) else values
+
+
+def _parts(spectrum: np.ndarray) -> np.ndarray:
+  return np.concatenate([spectrum.real, spectrum.imag], axis=-1)
+
+
+def _torch(work: dict) -> tuple[Any, Any, Any]:
+  """Returns the module, and the padded signals and window as tensors."""
+  import torch
+
+  torch.set_num_threads(work["threads"])
+  return torch, torch.from_numpy(noise(work)), torch.from_numpy(_padded(work))
+
+
+def _padded(work: dict) -> np.ndarray:
+  """Returns the window with zeros behind it, float32 `[fft_length]`.
+
+  Peers put a short window in the middle of the transform, and so move the
+  frames. With this one, and `_missing` zeros behind the signals, frames start
+  where the others have them.
+  """
+  values = window(work).astype(np.float32)
+  return np.pad(values, (0, _missing(work)))
+
+
+def _missing(work: dict) -> int:
+  return work["fft_length"] - work["frame_length"]
+
+
+def _torch_stft(work: dict) -> Makers:
+  def make() -> Run:
+    torch, signals, values = _torch(work)
+
+    @torch.inference_mode()
+    def call() -> Any:
+      spectrum = torch.stft(
+        torch.nn.functional.pad(signals, (0, _missing(work))),
+        work["fft_length"],
+        work["frame_step"],
+        window=values,
+        center=False,
+        return_complex=True,
+      )
+      if work["mode"] == "stft":
+        return spectrum
+      # The fastest of the ways tried: three times that of view_as_real(),
+      # square() and sum(-1).
+      real, imag = torch.view_as_real(spectrum).unbind(-1)
+      power = (real * real).addcmul_(imag, imag)
+      return power.clamp_min_(work["floor"] ** 2).log_().mul_(0.5)
+
+    return _spectrogram_run(call, work)
+
+  return {"torch.stft": make}
+
+
+def _torchaudio(work: dict) -> Makers:
+  def make() -> Run:
+    torch, signals, values = _torch(work)
+    import torchaudio
+
+    transform = torchaudio.transforms.Spectrogram(
+      work["fft_length"],
+      hop_length=work["frame_step"],
+      window_fn=lambda _: values,
+      power=None if work["mode"] == "stft" else 1.0,
+      center=False,
+    )
+
+    @torch.inference_mode()
+    def call() -> Any:
+      padded = torch.nn.functional.pad(signals, (0, _missing(work)))
+      spectrum = transform(padded)
+      if work["mode"] == "stft":
+        return spectrum
+      return spectrum.clamp_min_(work["floor"]).log_()
+
+    return _spectrogram_run(call, work)
+
+  return {"torchaudio": make}
+
+
+def _nnaudio(work: dict) -> Makers:
+  def make() -> Run:
+    torch, signals, _ = _torch(work)
+    from nnAudio import features
+
+    before = _missing(work) // 2
+    stft = work["mode"] == "stft"
+    layer = features.STFT(
+      n_fft=work["fft_length"],
+      win_length=work["frame_length"],
+      hop_length=work["frame_step"],
+      center=False,
+      output_format="Complex" if stft else "Magnitude",
+      verbose=False,
+    )
+    if stft:  # It has no say in where the window lies, so its kernels move.
+      for kernel in (layer.wcos, layer.wsin):
+        kernel.copy_(_turned(torch, work, kernel is layer.wsin))
+      before = 0
+
+    @torch.inference_mode()
+    def call() -> Any:
+      after = _missing(work) - before
+      values = layer(torch.nn.functional.pad(signals, (before, after)))
+      return values if stft else values.clamp_min_(work["floor"]).log_()
+
+    if stft:
+      return Run(
+        call,
+        lambda r: checked(torch.view_as_complex(r.contiguous()), True),
+        expected(noise(work), work),
+      )
+    return _spectrogram_run(call, work)
+
+  return {"nnAudio": make}
+
+
+def _turned(torch: Any, work: dict, sine: bool) -> Any:
+  """Returns a kernel of nnAudio, its window at the start of the transform."""
+  length = work["fft_length"]
+  turns = np.outer(np.arange(length // 2 + 1), np.arange(length)) % length
+  angles = 2 * np.pi * turns / length
+  kernel = (np.sin if sine else np.cos)(angles) * _padded(work)
+  return torch.from_numpy(kernel[:, np.newaxis].astype(np.float32))
+
+
+def _librosa(work: dict) -> Makers:
+  def make() -> Run:
+    import librosa
+
+    signals = noise(work)
+
+    def call() -> np.ndarray:
+      spectrum = librosa.stft(
+        np.pad(signals, ((0, 0), (0, _missing(work)))),
+        n_fft=work["fft_length"],
+        hop_length=work["frame_step"],
+        window=_padded(work),
+        center=False,
+      )
+      return _log(spectrum, work)
+
+    return _spectrogram_run(call, work)
+
+  return {"librosa": make}
+
+
+def _scipy(work: dict) -> Makers:
+  def make() -> Run:
+    import scipy.signal
+
+    signals = noise(work)
+    transform = scipy.signal.ShortTimeFFT(
+      window(work).astype(np.float32),
+      work["frame_step"],
+      fs=1,
+      mfft=work["fft_length"],
+      phase_shift=None,
+    )
+    num_frames = frames(signals, work).shape[1]
+
+    def call() -> np.ndarray:
+      spectrum = transform.stft(
+        signals, 0, num_frames, k_offset=transform.m_num_mid
+      )
+      return _log(spectrum, work)
+
+    return _spectrogram_run(call, work)
+
+  return {"scipy": make}
+
+
+def _kapre(work: dict) -> Makers:
+  def make() -> Run:
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"  # It was written for Keras 2.
+    import tensorflow as tf
+
+    limit_threads(tf, work["threads"])
+    import kapre
+
+    signals = tf.constant(noise(work)[..., np.newaxis])
+    layer = kapre.STFT(
+      work["fft_length"], work["frame_length"], work["frame_step"]
+    )
+
+    @tf.function
+    def call() -> Any:
+      spectrum = layer(signals)[..., 0]
+      if work["mode"] == "stft":
+        return spectrum
+      return tf.math.log(tf.maximum(tf.abs(spectrum), work["floor"]))
+
+    return Run(call, checked, expected(noise(work), work))
+
+  return {"kapre": make}
+
+
+def _log(spectrum: np.ndarray, work: dict) -> np.ndarray:
+  if work["mode"] == "stft":
+    return spectrum
+  values = np.abs(spectrum)
+  np.maximum(values, work["floor"], out=values)
+  return np.log(values, out=values)
+
+
+def _spectrogram_run(call: Callable[[], Any], work: dict) -> Run:
+  """Returns the run of a peer that puts the bins before the frames."""
+  return Run(call, lambda r: checked(r, True), expected(noise(work), work))
+
+
+# Each with the packages whose versions it reports.
+PEERS = {
+  "torch.stft": (_torch_stft, ["torch"]),
+  "torchaudio": (_torchaudio, ["torchaudio"]),
+  "librosa": (_librosa, ["librosa"]),
+  "scipy": (_scipy, ["scipy"]),
+  "nnAudio": (_nnaudio, ["nnAudio"]),
+  "kapre": (_kapre, ["kapre"]),
+}
+
+
+def limit_threads(tf: Any, threads: int) -> None:
+  """Sets the threads of TensorFlow, which must not have started yet."""
+  if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def serve(prepare: Callable[[dict], Makers], packages: list[str]) -> None:
+  """Answers requests, a line of JSON each, until there are no more.
+
+  `{"prepare": work, "runs": names or None}` makes and checks runs and answers
+  with `{name: {"error": number or None} or {"absent": reason}}`. `{"time":
+  name}` answers with "seconds". `{"memory": work, "runs": names}` answers for
+  each name with the "bytes" by which a first call raises the memory. `{}` is
+  answered with the versions of the packages.
+
+  Args:
+    prepare: Returns what makes the runs of a work.
+    packages: Names of the packages.
+  """
+  answers = os.fdopen(os.dup(1), "w")
+  os.dup2(2, 1)  # What peers print is no answer.
+  runs: dict[str, Run] = {}
+  repeats: dict[str, int] = {}
+  for line in sys.stdin:
+    request = json.loads(line)
+    work = request.get("prepare") or request.get("memory")
+    answer: dict[str, Any] = {}
+    if work:
+      runs.clear()
+      for name, make in prepare(work).items():
+        if request["runs"] is not None and name not in request["runs"]:
+          continue
+        try:
+          run = make()
+          if "memory" in request:
+            answer[name] = {"bytes": _peak_bytes(run)}
+            continue
+          answer[name] = {"error": _error(run)}
+          repeats[name] = _repeats(run)
+          runs[name] = run
+        except Exception as e:  # A peer may fail in any way of its own.
+          text = str(e).splitlines() or [""]
+          answer[name] = {"absent": f"{type(e).__name__}: {text[0]}"[:200]}
+    elif "time" in request:
+      name = request["time"]
+      answer["seconds"] = _seconds(runs[name], repeats[name])
+    else:
+      answer = {name: _version(name) for name in packages}
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+def _error(run: Run) -> float | None:
+  """Returns the relative L2 error of a run; raises if it is too great."""
+  result = run.call()
+  if run.expected is None or run.values is None:
+    return None
+  found = run.values(result)
+  if found.shape != run.expected.shape:
+    raise ValueError(f"shape {found.shape}, expected {run.expected.shape}")
+  axes = tuple(range(found.ndim - 1)) if run.by_bin else None
+  difference, size = (
+    np.sqrt(np.sum(np.square(values), axis=axes))
+    for values in (found - run.expected, run.expected)
+  )
+  error = float(np.median(difference / size))
+  if not error <= _TOLERANCE:
+    raise ValueError(f"other values: relative error {error:.1e}")
+  return error
+
+
+def _repeats(run: Run) -> int:
+  start = time.perf_counter()
+  run.call()
+  return math.ceil(_SHORTEST_SECONDS / (time.perf_counter() - start))
+
+
+def _seconds(run: Run, repeats: int) -> float:
+  """Returns the mean seconds of a call."""
+  if repeats > 1:
+    run.call()  # The caches still hold what another run left there.
+  start = time.perf_counter()
+  for _ in range(repeats):
+    run.call()
+  return (time.perf_counter() - start) / repeats
+
+
+def _peak_bytes(run: Run) -> int | None:
+  """Returns by how much a call raises the resident memory at its peak."""
+  try:
+    with open("/proc/self/clear_refs", "w") as file:
+      file.write("5")  # The peak starts anew.
+    before = _status_bytes("VmRSS")
+    run.call()
+    return _status_bytes("VmHWM") - before
+  except OSError:
+    return None  # Not Linux.
+
+
+def _status_bytes(field: str) -> int:
+  with open("/proc/self/status") as file:
+    for line in file:
+      if line.startswith(field):
+        return int(line.split()[1]) * 1024
+  raise OSError(f"/proc/self/status has no {field}")
+
+
+def _version(name: str) -> str | None:
+  try:
+    return importlib.metadata.version(name)
+  except importlib.metadata.PackageNotFoundError:
+    return None
+
+
+if __name__ == "__main__":
+  sys.path.pop(0)  # The folder of tfspec's modules, which are not for peers.
+  makers, names = PEERS[sys.argv[1]]
+  serve(makers, [*names, "numpy"])
