@@ -13,6 +13,7 @@ Results = tuple[tf.Tensor, ...]
 def in_blocks(
   transform: Callable[[tf.Tensor], Results],
   signals: tf.Tensor,
+  num_frames: int,
   frame_length: int,
   frame_step: int,
   block_frames: int,
@@ -26,8 +27,9 @@ def in_blocks(
     transform: Turns `[clips, samples]` into a tuple of
       `[clips, num_frames, features]` of the dtype of the signals. Each frame
       depends on its own samples only.
-    signals: `[batch, (num_frames - 1) * frame_step + frame_length]`, with at
-      least one frame. Its shape is static.
+    signals: `[batch, samples]`, of static shape, with at least the
+      `(num_frames - 1) * frame_step + frame_length` samples of the frames.
+    num_frames: How many frames there are, at least one.
     frame_length: Samples in a frame.
     frame_step: Samples between the starts of two frames.
     block_frames: How many frames a block may have; it has at least one.
@@ -36,10 +38,14 @@ def in_blocks(
     The tuple, each `[batch, num_frames, features]`.
   """
   batch, samples = signals.shape
-  num_frames = (samples - frame_length) // frame_step + 1
+  covered = (num_frames - 1) * frame_step + frame_length
+
+  def transform_all(signals: tf.Tensor) -> Results:
+    return transform(signals[:, :covered])
+
   block_frames = max(1, block_frames)
   if batch * num_frames <= block_frames:
-    return transform(signals)
+    return transform_all(signals)
   # Blocks of one size. A whole clip is better than parts, which must be joined;
   # more clips than one are worth it only while they are short.
   most = max(1, block_frames // 4 // num_frames)
@@ -62,8 +68,8 @@ def in_blocks(
   in_place = not (tf.executing_eagerly() or _in_xla())
 
   def stack(signals: tf.Tensor) -> Results:
-    behind = (parts * frames - num_frames) * frame_step
-    signals = tf.pad(signals, [[0, 0], [0, behind]])
+    behind = covered + (parts * frames - num_frames) * frame_step - samples
+    signals = tf.pad(signals, [[0, 0], [0, max(behind, 0)]])
     results = tf.map_fn(
       lambda i: transform_block(
         signals, i // parts * clips, i % parts * frames
@@ -111,7 +117,7 @@ def in_blocks(
     def gradient(*upstream: tf.Tensor) -> tf.Tensor:
       with tf.GradientTape() as tape:
         tape.watch(signals)
-        results = transform(signals)
+        results = transform_all(signals)
       return tape.gradient(results, signals, upstream)
 
     return fill(signals) if in_place else stack(signals), gradient

@@ -26,9 +26,13 @@ def dims(tensor: tf.Tensor) -> list[int | tf.Tensor]:
 
 
 def fit(
-  signals: tf.Tensor, frame_length: int, frame_step: int, padding: str
+  signals: tf.Tensor,
+  frame_length: int,
+  frame_step: int,
+  padding: str,
+  crop: bool = True,
 ) -> tuple[tf.Tensor, int | tf.Tensor]:
-  """Pads or crops signals to exactly the samples that their frames cover.
+  """Pads and crops signals to exactly the samples that their frames cover.
 
   There is always room for one frame, also where there is no frame at all: what
   comes after may then compute on zeros, and drop the result. Convolutions
@@ -39,10 +43,11 @@ def fit(
     frame_length: Samples in a frame.
     frame_step: Samples between the starts of two frames.
     padding: "valid" or "same".
+    crop: False leaves samples at the end that no frame covers.
 
   Returns:
-    `[..., (max(num_frames, 1) - 1) * frame_step + frame_length]`, and the
-    number of frames.
+    `[..., (max(num_frames, 1) - 1) * frame_step + frame_length]`, or more if it
+    is not cropped, and the number of frames.
   """
   samples = dims(signals)[-1]
   maximum = max if isinstance(samples, int) else tf.maximum
@@ -55,7 +60,7 @@ def fit(
   if not (isinstance(missing, int) and missing == 0):
     leading = [[0, 0]] * (signals.shape.rank - 1)
     signals = tf.pad(signals, [*leading, [before, missing - before]])
-  return signals[..., :covered], frames
+  return signals[..., :covered] if crop else signals, frames
 
 
 def frame(signals: tf.Tensor, frame_length: int, frame_step: int) -> tf.Tensor:

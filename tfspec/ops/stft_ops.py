@@ -57,8 +57,10 @@ def fft(
   """
   with tf.name_scope(name or "fft"):
     frame_length = window.shape[0]
+    static = signals.shape.is_fully_defined()
+    # Blocks are cut out anyway: a long signal need not be copied before.
     signals, num_frames = shape_ops.fit(
-      signals, frame_length, frame_step, padding
+      signals, frame_length, frame_step, padding, crop=not static
     )
 
     def transform(signals: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -69,19 +71,21 @@ def fft(
       spectrum = tf.signal.rfft(frames, [fft_length])
       return finish(tf.math.real(spectrum), tf.math.imag(spectrum))
 
-    if not signals.shape.is_fully_defined():
-      results = transform(signals)  # The clips may be too short for blocks.
-    else:
-      *leading, samples = signals.shape
-      results = block_ops.in_blocks(
-        transform,
-        tf.reshape(signals, [math.prod(leading), samples]),
-        frame_length,
-        frame_step,
-        _BLOCK_SIZE // fft_length,
-      )
-      results = [tf.reshape(r, [*leading, *r.shape[1:]]) for r in results]
-    return tuple(r[..., :num_frames, :] for r in results)
+    if not static:  # The clips may be too short for blocks.
+      return tuple(r[..., :num_frames, :] for r in transform(signals))
+    *leading, samples = signals.shape
+    results = block_ops.in_blocks(
+      transform,
+      tf.reshape(signals, [math.prod(leading), samples]),
+      max(num_frames, 1),
+      frame_length,
+      frame_step,
+      _BLOCK_SIZE // fft_length,
+    )
+    return tuple(
+      tf.reshape(r[:, :num_frames], [*leading, num_frames, r.shape[-1]])
+      for r in results
+    )
 
 
 def kernel(
