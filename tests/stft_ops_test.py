@@ -351,3 +351,17 @@ def test_blocks_equal_whole(
     np.testing.assert_allclose(a, e, atol=1e-14)
   frames = min(shape[0] * shape[1] for shape in blocks[1:])
   assert frames <= block_frames
+
+
+def test_blocks_traced_for_a_graph_compile_too():
+  signals = tf.random.stateless_normal([2, 700000], [0, 0])
+  function = tf.function(lambda s: tfspec.stft(s, 400, 160, 512))
+  expected, _ = function(signals)
+  # The trace is used again, inside a program for XLA.
+  trace = function.get_concrete_function(signals)
+
+  @tf.function(jit_compile=True)
+  def run(signals):
+    return trace(signals)
+
+  np.testing.assert_allclose(run(signals)[0], expected, atol=1e-5)

@@ -4,9 +4,6 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-# TensorFlow has no public name for it.
-from tensorflow.python.ops import control_flow_util
-
 Results = tuple[tf.Tensor, ...]
 
 
@@ -37,7 +34,7 @@ def in_blocks(
   Returns:
     The tuple, each `[batch, num_frames, features]`.
   """
-  batch, samples = signals.shape
+  batch = signals.shape[0]
   covered = (num_frames - 1) * frame_step + frame_length
 
   def transform_all(signals: tf.Tensor) -> Results:
@@ -54,59 +51,20 @@ def in_blocks(
   frames = -(-num_frames // parts)
   span = (frames - 1) * frame_step + frame_length
 
-  def transform_block(
-    signals: tf.Tensor, clip: tf.Tensor, frame: tf.Tensor
-  ) -> Results:
+  overlap = parts * frames - num_frames  # Of the last part with the one before.
+
+  def transform_block(signals: tf.Tensor, i: tf.Tensor) -> Results:
+    clip = i // parts * clips
+    frame = tf.minimum(i % parts * frames, num_frames - frames)
     start = [clip, frame * frame_step]
-    block = tf.slice(signals, start, [clips, span])
-    return tuple(
-      tf.reshape(r, [clips * frames, r.shape[-1]]) for r in transform(block)
-    )
+    return transform(tf.slice(signals, start, [clips, span]))
 
-  # In a graph the blocks are written in place. XLA has another operation for
-  # that, and eager tensors cannot be written to: there they are stacked.
-  in_place = not (tf.executing_eagerly() or _in_xla())
-
-  def stack(signals: tf.Tensor) -> Results:
-    behind = covered + (parts * frames - num_frames) * frame_step - samples
-    signals = tf.pad(signals, [[0, 0], [0, max(behind, 0)]])
-    results = tf.map_fn(
-      lambda i: transform_block(
-        signals, i // parts * clips, i % parts * frames
-      ),
-      tf.range(batch // clips * parts),
-      fn_output_signature=tuple(
-        tf.TensorSpec([clips * frames, size], signals.dtype)
-        for size in features
-      ),
-    )
-    return tuple(
-      tf.reshape(r, [batch, parts * frames, r.shape[-1]])[:, :num_frames]
-      for r in results
-    )
-
-  def fill(signals: tf.Tensor) -> Results:
-    def body(i: tf.Tensor, *results: tf.Tensor) -> tuple:
-      clip = i // parts * clips
-      # The last part overlaps the one before.
-      frame = tf.minimum(i % parts * frames, num_frames - frames)
-      rows = clip * num_frames + frame + tf.range(clips * frames)
-      values = transform_block(signals, clip, frame)
-      return i + 1, *(
-        tf.raw_ops.InplaceUpdate(x=r, i=rows, v=v)
-        for r, v in zip(results, values, strict=True)
-      )
-
-    results = [
-      tf.raw_ops.Empty(shape=[batch * num_frames, size], dtype=signals.dtype)
-      for size in features
-    ]
-    _, *results = tf.while_loop(
-      lambda i, *_: i < batch // clips * parts, body, [0, *results]
-    )
-    return tuple(
-      tf.reshape(r, [batch, num_frames, r.shape[-1]]) for r in results
-    )
+  def join(blocks: tf.Tensor) -> tf.Tensor:
+    values = tf.reshape(blocks, [batch, parts * frames, blocks.shape[-1]])
+    if not overlap:
+      return values
+    last = (parts - 1) * frames
+    return tf.concat([values[:, :last], values[:, last + overlap :]], axis=1)
 
   # Nothing else is taken from this frame.
   frame = transform(tf.zeros([1, frame_length], signals.dtype))
@@ -120,12 +78,13 @@ def in_blocks(
         results = transform_all(signals)
       return tape.gradient(results, signals, upstream)
 
-    return fill(signals) if in_place else stack(signals), gradient
+    blocks = tf.map_fn(
+      lambda i: transform_block(signals, i),
+      tf.range(batch // clips * parts),
+      fn_output_signature=tuple(
+        tf.TensorSpec([clips, frames, size], signals.dtype) for size in features
+      ),
+    )
+    return tuple(join(b) for b in blocks), gradient
 
   return compute(signals)
-
-
-def _in_xla() -> bool:
-  """Returns whether the graph that is being made is one for XLA."""
-  graph = tf.compat.v1.get_default_graph()
-  return control_flow_util.GraphOrParentsInXlaContext(graph)
