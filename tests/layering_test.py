@@ -16,6 +16,7 @@ LAYERS = [
     "tfspec.ops.block_ops",
   ],
   ["tfspec.ops.padding_ops", "tfspec.ops.stft_ops", "tfspec.ops.wav_ops"],
+  ["tfspec.transform"],
   ["tfspec.spectrogram"],
   ["tfspec.goldens", "tfspec.plot", "tfspec.data.records"],
   [

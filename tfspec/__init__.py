@@ -5,7 +5,8 @@ from tfspec.config import SpectrogramConfig, load_config, save_config
 from tfspec.data.dataset import spectrogram_fn
 from tfspec.export import export_saved_model
 from tfspec.ops.wav_ops import decode_wav
-from tfspec.spectrogram import Spectrogram, stft
+from tfspec.spectrogram import Spectrogram
+from tfspec.transform import stft
 from tfspec.verify import verify
 
 __version__ = "0.1.0"

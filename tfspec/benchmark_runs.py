@@ -25,6 +25,7 @@ from tfspec.config import SpectrogramConfig
 from tfspec.data.audio import load_wav
 from tfspec.data.dataset import spectrogram_fn
 from tfspec.layers import STFTSpectrogram
+from tfspec.ops import dft_ops
 from tfspec.spectrogram import Spectrogram
 
 Function = Callable[[tf.Tensor], Any]
@@ -170,11 +171,8 @@ def _rfft_floor(work: dict) -> Run:
 
 def _kernels(work: dict) -> np.ndarray:
   """Returns both Fourier kernels, float64 `[frame_length, 2 * num_bins]`."""
-  length = work["fft_length"]
-  turns = np.outer(np.arange(work["frame_length"]), np.arange(length // 2 + 1))
-  angles = 2 * np.pi * (turns % length) / length
-  kernels = np.concatenate([np.cos(angles), -np.sin(angles)], axis=1)
-  return kernels * window(work)[:, np.newaxis]
+  kernels = dft_ops.fourier_kernels(window(work), work["fft_length"])
+  return np.concatenate(kernels, axis=1)
 
 
 def _matmul_floor(work: dict, backward: bool = False) -> Run:

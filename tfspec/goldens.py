@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec import spectrogram as spectrogram_lib
+from tfspec import transform
 from tfspec.config import SpectrogramConfig
 
 # Relative L2 error of the real and imaginary parts of a frame, at most, before
@@ -120,11 +121,11 @@ def make(spectrogram: spectrogram_lib.Spectrogram) -> list[Golden]:
   They are computed in NumPy, as frames times kernels, by none of the engines.
   """
   config = spectrogram.config.resolved()
-  names = spectrogram_lib.kernel_parts(config.mode)
+  names = transform.kernel_parts(config.mode)
   if spectrogram.kernels:
     kernels = [np.asarray(tf.cast(k, tf.float64)) for k in spectrogram.kernels]
   else:
-    kernels = [spectrogram_lib.initial_kernel(config, name) for name in names]
+    kernels = [transform.initial_kernel(config, name) for name in names]
   result = []
   for name, signals in clips(config).items():
     frames = _frames(signals.astype(np.float64), config)
@@ -332,7 +333,7 @@ def load(
       f"{os.path.basename(path)}."
     )
   goldens = []
-  names = spectrogram_lib.kernel_parts(config.mode)
+  names = transform.kernel_parts(config.mode)
   for name, signals in clips(config).items():
     shape = (config.num_frames(len(signals)), config.num_bins)
     parts = {part: arrays.get(f"{name}/{part}") for part in names}

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec import spectrogram as spectrogram_lib
+from tfspec import transform
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import padding_ops
 from tfspec.spectrogram import Spectrogram
@@ -185,7 +186,7 @@ class STFTSpectrogram(keras.layers.Layer):
     spectrogram = Spectrogram(config, tf.as_dtype(self.variable_dtype))
     if not self.built:
       self.build((None, None, None))
-    for part in spectrogram_lib.kernel_parts(config.mode):
+    for part in transform.kernel_parts(config.mode):
       weight = getattr(self, f"{part}_kernel")
       getattr(spectrogram, f"{part}_kernel").assign(weight)
     return spectrogram
@@ -196,8 +197,8 @@ class STFTSpectrogram(keras.layers.Layer):
     config = self.spectrogram_config
     if config.engine == "fft":
       return
-    for part in spectrogram_lib.kernel_parts(config.mode):
-      values = spectrogram_lib.initial_kernel(config, part)
+    for part in transform.kernel_parts(config.mode):
+      values = transform.initial_kernel(config, part)
       weight = self.add_weight(
         name=f"{part}_kernel",
         shape=values.shape,

@@ -1,27 +1,13 @@
-"""The one place where the configuration meets TensorFlow."""
+"""Spectrograms of clips and batches: the layouts around the transform."""
 
-import functools
-from collections.abc import Callable
-
-import numpy as np
 import tensorflow as tf
 
+from tfspec import transform
 from tfspec.config import SpectrogramConfig
-from tfspec.ops import (
-  dft_ops,
-  length_ops,
-  padding_ops,
-  shape_ops,
-  spectrum_ops,
-  stft_ops,
-  wav_ops,
-  window_ops,
-)
+from tfspec.ops import length_ops, padding_ops, shape_ops, wav_ops
 
 # Of more channels than libsndfile knows, samples and channels were swapped.
 _MAX_CHANNELS = 1024
-
-_FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 
 
 class Spectrogram(tf.Module):
@@ -66,7 +52,7 @@ class Spectrogram(tf.Module):
       raise TypeError(
         f"config must be a SpectrogramConfig. Got: {type(config).__name__}."
       )
-    if tf.as_dtype(dtype) not in _FLOATS:
+    if tf.as_dtype(dtype) not in transform.FLOATS:
       raise TypeError(
         "dtype must be float16, bfloat16, float32 or float64. "
         f"Got: {tf.as_dtype(dtype).name}."
@@ -76,8 +62,8 @@ class Spectrogram(tf.Module):
     self.real_kernel = None
     self.imag_kernel = None
     if config.trainable:
-      for part in kernel_parts(config.mode):
-        values = initial_kernel(config, part)
+      for part in transform.kernel_parts(config.mode):
+        values = transform.initial_kernel(config, part)
         variable = tf.Variable(values, name=f"{part}_kernel", dtype=dtype)
         setattr(self, f"{part}_kernel", variable)
 
@@ -143,88 +129,6 @@ class Spectrogram(tf.Module):
     return [k for k in (self.real_kernel, self.imag_kernel) if k is not None]
 
 
-def stft(
-  signals: tf.Tensor,
-  frame_length: int = 256,
-  frame_step: int | None = None,
-  fft_length: int | None = None,
-  window: str | tuple | None = "hann",
-  periodic: bool = False,
-  scaling: str | None = "density",
-  padding: str = "valid",
-  engine: str = "auto",
-  precision: str = "default",
-  pad_mode: str | None = None,
-  pad_value: float | None = None,
-  name: str | None = None,
-) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns the short-time Fourier transform as two real tensors.
-
-  Args:
-    signals: `[..., samples]`, float16, bfloat16, float32 or float64. The two
-      short dtypes are computed in float32.
-    frame_length: Samples in a frame.
-    frame_step: Samples between the starts of two frames. None: half of
-      `frame_length`.
-    fft_length: Length of the transform in samples, at least `frame_length`.
-      None: the smallest power of two that is.
-    window: A name or tuple for `scipy.signal.get_window`, values, or None.
-    periodic: True for a periodic window, False for a symmetric one.
-    scaling: "density", "spectrum" or None; see `SpectrogramConfig`.
-    padding: "valid", "same" or "center".
-    engine: "kernel", "fft", or "auto", which is fft here.
-    precision: "default", "high" or "highest", for the kernel engine.
-    pad_mode: What "center" adds: "reflect" (as None) or "constant".
-    pad_value: The sample that "constant" adds; None: 0.0.
-    name: Name scope of the operation.
-
-  Returns:
-    The real and the imaginary part, each `[..., num_frames, num_bins]`, of the
-    dtype of `signals`. Entry `[m, k]` belongs to the frame that starts at
-    sample `m * frame_step` ("valid" padding) and to the frequency
-    `k / fft_length` cycles per sample.
-
-  Raises:
-    ValueError: If an argument breaks a rule; see `SpectrogramConfig`.
-    TypeError: If the signals are not of a floating-point dtype.
-
-  Example:
-    >>> real, imag = tfspec.stft(tf.ones([1024]), frame_length=512)
-    >>> real.shape, imag.shape
-    (TensorShape([3, 257]), TensorShape([3, 257]))
-  """
-  config = SpectrogramConfig(
-    mode="stft",
-    frame_length=frame_length,
-    frame_step=frame_step,
-    fft_length=fft_length,
-    window=window,
-    periodic=periodic,
-    scaling=scaling,
-    padding=padding,
-    engine=engine,
-    precision=precision,
-    pad_mode=pad_mode,
-    pad_value=pad_value,
-  )
-  with tf.name_scope(name or "stft"):
-    signals = _check_dtype(signals)
-    if signals.shape.rank is None or signals.shape.rank < 1:
-      raise ValueError(
-        "signals must have rank 1 or more. Got: "
-        f"shape={_shape_text(signals.shape)}."
-      )
-    padded, padding = _pad(_widen(signals), config, None)
-    real, imag = transform(
-      padded,
-      config,
-      [],
-      padding,
-      lambda parts: (parts["real"], parts["imag"]),
-    )
-    return tf.cast(real, signals.dtype), tf.cast(imag, signals.dtype)
-
-
 def spectrogram(
   signals: tf.Tensor,
   config: SpectrogramConfig,
@@ -247,15 +151,16 @@ def spectrogram(
   """
   if isinstance(signals, tf.RaggedTensor):
     return _ragged_spectrogram(signals, config, kernels, lengths)
-  signals = _check_dtype(signals)
+  signals = transform.check_dtype(signals)
   rank = signals.shape.rank
   if rank not in (1, 2, 3):
     raise ValueError(
       "signals must have rank 1, 2 or 3: [samples], [samples, channels] or "
-      f"[batch, samples, channels]. Got: shape={_shape_text(signals.shape)}."
+      "[batch, samples, channels]. Got: "
+      f"shape={transform.shape_text(signals.shape)}."
     )
   channels_last = config.data_format == "channels_last"
-  batch = _widen(signals)
+  batch = transform.widen(signals)
   if rank == 1:
     batch = batch[tf.newaxis, tf.newaxis, :]
   else:
@@ -266,9 +171,12 @@ def spectrogram(
       batch = batch[tf.newaxis]
   if lengths is not None:
     lengths = padding_ops.check_lengths(lengths, batch, rank == 3)
-  batch, padding = _pad(batch, config, lengths)
-  (values,) = transform(
-    batch, config, kernels, padding, lambda parts: (apply_mode(parts, config),)
+  (values,) = transform.apply(
+    batch,
+    config,
+    kernels,
+    lambda parts: (transform.apply_mode(parts, config),),
+    lengths,
   )
   num_frames = None
   if lengths is not None:
@@ -295,16 +203,17 @@ def _ragged_spectrogram(
   if signals.ragged_rank != 1 or signals.shape.rank not in (2, 3):
     raise ValueError(
       "signals must be [batch, (samples)] or [batch, (samples), channels] if "
-      f"they are a RaggedTensor. Got: shape={_shape_text(signals.shape)}, "
+      f"they are a RaggedTensor. Got: "
+      f"shape={transform.shape_text(signals.shape)}, "
       f"ragged_rank={signals.ragged_rank}."
     )
   if config.data_format != "channels_last":
     raise ValueError(
       "data_format must be 'channels_last' for a RaggedTensor. Got: "
       f"data_format={config.data_format!r}, "
-      f"shape={_shape_text(signals.shape)}."
+      f"shape={transform.shape_text(signals.shape)}."
     )
-  _check_dtype(signals.flat_values)
+  transform.check_dtype(signals.flat_values)
   dense = signals.to_tensor()
   if signals.shape.rank == 2:
     dense = dense[..., tf.newaxis]
@@ -322,27 +231,6 @@ def _num_frames(lengths: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
   return length_ops.num_frames(
     lengths, config.frame_length, config.frame_step, config.padding, tf.maximum
   )
-
-
-def _pad(
-  signals: tf.Tensor, config: SpectrogramConfig, lengths: tf.Tensor | None
-) -> tuple[tf.Tensor, str]:
-  """Returns padded signals, and the padding that is left to the engine."""
-  config = config.resolved()
-  length, padding = config.frame_length, config.padding
-  if lengths is not None:
-    if padding == "same" or config.pad_mode == "reflect":
-      placed = padding_ops.place(
-        signals, lengths, length, config.frame_step, padding
-      )
-      return placed, "valid"
-    signals = padding_ops.fill(signals, lengths, config.pad_value or 0.0)
-  if padding == "center":
-    signals = padding_ops.center(
-      signals, length, config.pad_mode, config.pad_value
-    )
-    padding = "valid"
-  return signals, padding
 
 
 def decode_wav(
@@ -376,98 +264,6 @@ def time_axis(config: SpectrogramConfig) -> int:
   return 1 if config.data_format == "channels_last" else 2
 
 
-def kernel_parts(mode: str) -> tuple[str, ...]:
-  """Returns which kernels a mode needs: "real", "imag" or both."""
-  return (mode,) if mode in ("real", "imag") else ("real", "imag")
-
-
-def initial_kernel(config: SpectrogramConfig, part: str) -> np.ndarray:
-  """Returns the Fourier kernel of a config in the layout of Keras.
-
-  Args:
-    config: The config.
-    part: "real" or "imag".
-
-  Returns:
-    Float64 `[frame_length, 1, num_bins]`.
-  """
-  return _kernels(config)[part][:, np.newaxis, :]
-
-
-def _window(config: SpectrogramConfig) -> np.ndarray:
-  return window_ops.window(
-    config.window, config.frame_length, config.periodic, config.scaling
-  )
-
-
-@functools.lru_cache(maxsize=2)
-def _kernels(config: SpectrogramConfig) -> dict[str, np.ndarray]:
-  real, imag = dft_ops.fourier_kernels(
-    _window(config), config.resolved().fft_length
-  )
-  real.setflags(write=False)
-  imag.setflags(write=False)
-  return {"real": real, "imag": imag}
-
-
-def transform(
-  signals: tf.Tensor,
-  config: SpectrogramConfig,
-  kernels: list[tf.Tensor],
-  padding: str,
-  finish: Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, ...]],
-) -> tuple[tf.Tensor, ...]:
-  """Returns what `finish` makes of the parts of the transform.
-
-  The signals are `[..., samples]`; `padding` is what is left to the engine, see
-  `_pad`. The parts have the names that the mode needs; they are
-  `[..., num_frames, num_bins]`, of all frames or of a block.
-  """
-  config = config.resolved()
-  if config.engine == "fft":
-    return stft_ops.fft(
-      signals,
-      tf.constant(_window(config), signals.dtype),
-      config.frame_step,
-      config.fft_length,
-      padding,
-      lambda real, imag: finish({"real": real, "imag": imag}),
-    )
-  parts = kernel_parts(config.mode)
-  if kernels:
-    matrices = [tf.cast(k, signals.dtype)[:, 0, :] for k in kernels]
-  else:
-    matrices = [tf.constant(_kernels(config)[p], signals.dtype) for p in parts]
-  values = stft_ops.kernel(
-    signals,
-    matrices,
-    config.frame_step,
-    padding,
-    config.precision,
-    window_ops.is_flat(_window(config)),
-  )
-  return finish(dict(zip(parts, values, strict=True)))
-
-
-def apply_mode(
-  parts: dict[str, tf.Tensor], config: SpectrogramConfig
-) -> tf.Tensor:
-  """Returns the values of the config's mode, `[..., num_features]`."""
-  config = config.resolved()
-  if config.mode in ("real", "imag"):
-    return parts[config.mode]
-  real, imag = parts["real"], parts["imag"]
-  if config.mode == "magnitude":
-    return spectrum_ops.magnitude(real, imag, config.floor)
-  if config.mode == "log":
-    return spectrum_ops.log(real, imag, config.floor)
-  if config.mode == "psd":
-    return spectrum_ops.psd(real, imag, config.fft_length)
-  if config.mode == "angle":
-    return spectrum_ops.angle(real, imag)
-  return spectrum_ops.stft(real, imag)
-
-
 def _arrange(values: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
   """Brings `[batch, channels, num_frames, num_features]` into the layout."""
   if config.expand_dims:
@@ -491,26 +287,6 @@ def _swap_last_axes(signals: tf.Tensor) -> tf.Tensor:
   return tf.linalg.matrix_transpose(signals)
 
 
-def _check_dtype(signals: tf.Tensor) -> tf.Tensor:
-  if isinstance(signals, tf.RaggedTensor | tf.SparseTensor):
-    raise TypeError(
-      f"signals must be a dense tensor. Got: {type(signals).__name__}."
-    )
-  signals = tf.convert_to_tensor(signals)
-  if signals.dtype not in _FLOATS:
-    hint = ""
-    if signals.dtype.is_integer and signals.dtype.min < 0:
-      hint = (
-        " Cast and scale integer samples first: "
-        f"tf.cast(signals, tf.float32) / {-float(signals.dtype.min)}."
-      )
-    raise TypeError(
-      "signals must be float16, bfloat16, float32 or float64. Got: "
-      f"{signals.dtype.name}.{hint}"
-    )
-  return signals
-
-
 def _check_channels(shape: tf.TensorShape, config: SpectrogramConfig) -> None:
   """Refuses so many channels that they must be samples."""
   channels = shape[-1 if config.data_format == "channels_last" else -2]
@@ -518,17 +294,6 @@ def _check_channels(shape: tf.TensorShape, config: SpectrogramConfig) -> None:
     raise ValueError(
       f"signals must have at most {_MAX_CHANNELS} channels; a batch of mono "
       "clips is [batch, samples, 1], or [batch, 1, samples] with channels "
-      f"first. Got: shape={_shape_text(shape)}, "
+      f"first. Got: shape={transform.shape_text(shape)}, "
       f"data_format={config.data_format!r}."
     )
-
-
-def _widen(signals: tf.Tensor) -> tf.Tensor:
-  """Casts the short dtypes to float32, in which they are computed."""
-  if signals.dtype in (tf.float16, tf.bfloat16):
-    return tf.cast(signals, tf.float32)
-  return signals
-
-
-def _shape_text(shape: tf.TensorShape) -> str:
-  return "unknown" if shape.rank is None else str(shape.as_list())

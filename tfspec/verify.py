@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec import goldens as goldens_lib
-from tfspec import layers
-from tfspec import spectrogram as spectrogram_lib
+from tfspec import layers, transform
 from tfspec.config import SpectrogramConfig, load_config
 from tfspec.data.dataset import spectrogram_fn
 from tfspec.export import CONFIG_ASSET, GOLDENS_ASSET
@@ -135,7 +134,7 @@ def _routes(config: SpectrogramConfig, model: tf.Module) -> dict[str, _Route]:
   layer = layers.STFTSpectrogram.from_spectrogram_config(config)
   layer.build((None, None, None))
   for own in (spectrogram, layer) if config.trainable else ():
-    for part in spectrogram_lib.kernel_parts(config.mode):
+    for part in transform.kernel_parts(config.mode):
       kernel = getattr(model.spectrogram, f"{part}_kernel")
       getattr(own, f"{part}_kernel").assign(tf.cast(kernel, tf.float32))
   last = config.data_format == "channels_last"

@@ -1,0 +1,205 @@
+"""Times forms of the engines that were tried and rejected, beside today's.
+
+Run it from the root of the repository:
+
+    python -m tools.trials
+
+It prints the tables of docs/performance.md: one thread, the works W1, W2 and W3
+of the benchmark, all forms in turns. Each form is today's code with one thing
+put in another's place.
+"""
+
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+
+import tfspec
+from tfspec import benchmark, benchmark_peers, benchmark_runs
+from tfspec.ops import shape_ops, spectrum_ops, stft_ops, window_ops
+from tools import accuracy
+
+_ROUNDS = 15
+_WORKS = [
+  {**vars(work), "samples": 160000, "floor": 1e-6}
+  for work in benchmark.WORKS
+  if work.key in ("W1", "W2", "W3")
+]
+
+Patch = contextlib.AbstractContextManager
+# What is put in another's place, and whether XLA compiles it.
+_FFT_FORMS: dict[str, tuple[Callable[[dict], Patch], bool]] = {
+  "as it is, XLA": (lambda work: contextlib.nullcontext(), True),
+  "as it is, graph": (lambda work: contextlib.nullcontext(), False),
+  "all frames at once, XLA": (lambda work: _blocks(1 << 40), True),
+  "all frames at once, graph": (lambda work: _blocks(1 << 40), False),
+  "blocks of 128 frames, XLA": (
+    lambda work: _blocks(128 * work["fft_length"]),
+    True,
+  ),
+  "frames as a sum of padded slices, XLA": (
+    lambda work: mock.patch.object(shape_ops, "frame", _padded_slices),
+    True,
+  ),
+}
+_KERNEL_FORMS: dict[str, Callable[[], Patch]] = {
+  "as it is": contextlib.nullcontext,
+  "one sum": lambda: mock.patch.object(stft_ops, "_MAX_SUM", 1 << 20),
+  "sums up to 256": lambda: mock.patch.object(stft_ops, "_MAX_SUM", 256),
+  "sums up to 64": lambda: mock.patch.object(stft_ops, "_MAX_SUM", 64),
+  "flat windows as the others": lambda: mock.patch.object(
+    window_ops, "is_flat", lambda values: False
+  ),
+  "flat windows by straight ramps": lambda: mock.patch.object(
+    stft_ops, "_split", _ramps
+  ),
+}
+
+
+def _blocks(samples: int) -> Patch:
+  return mock.patch.object(stft_ops, "_BLOCK_SIZE", samples)
+
+
+def _padded_slices(
+  signals: tf.Tensor, frame_length: int, frame_step: int
+) -> tf.Tensor:
+  """Does what `shape_ops.frame` does, for signals `[batch, samples]`."""
+  batch, samples = signals.shape
+  frames = (samples - frame_length) // frame_step + 1
+  blocks = -(-frame_length // frame_step)
+  behind = blocks * frame_step - frame_length
+  hops = tf.reshape(
+    tf.pad(signals, [[0, 0], [0, behind]]),
+    [batch, frames + blocks - 1, frame_step],
+  )
+  result = tf.zeros([], signals.dtype)
+  for i in range(blocks):
+    before = i * frame_step
+    size = min(frame_step, frame_length - before)
+    part = hops[:, i : i + frames, :size]
+    after = frame_length - before - size
+    result += tf.pad(part, [[0, 0], [0, 0], [before, after]])
+  return result
+
+
+def _ramps(matrix: tf.Tensor) -> list[tf.Tensor]:
+  length = matrix.shape[0]
+  rising = ((np.arange(length) + 0.5) / length)[:, np.newaxis]
+  return [matrix * tf.constant(r, matrix.dtype) for r in (rising, 1 - rising)]
+
+
+def _spectrogram(
+  work: dict, engine: str, patch: Patch, jit_compile: bool
+) -> Callable[[], tf.Tensor]:
+  signals = tf.constant(benchmark_peers.noise(work))[..., tf.newaxis]
+  fields = ("mode", "frame_length", "frame_step", "fft_length", "floor")
+  config = tfspec.SpectrogramConfig(
+    **{name: work[name] for name in fields}, engine=engine
+  )
+  function = tf.function(tfspec.Spectrogram(config), jit_compile=jit_compile)
+  with patch:
+    function(signals)  # Traced once, with what is in place now.
+  return lambda: function(signals)
+
+
+def _ready_frames(work: dict) -> Callable[[], tf.Tensor]:
+  """Returns the loop over clips whose frames lie in the cache: its limit."""
+  clip = {**work, "batch": 1}
+  rows = benchmark_peers.frames(benchmark_peers.noise(clip), clip)[0]
+  missing = work["fft_length"] - work["frame_length"]
+  frames = tf.constant(np.pad(rows, ((0, 0), (0, missing))))
+
+  def turn(i: tf.Tensor) -> tf.Tensor:
+    spectrum = tf.signal.rfft(frames * tf.cast(i, tf.float32))
+    parts = tf.math.real(spectrum), tf.math.imag(spectrum)
+    return spectrum_ops.log(*parts, work["floor"])
+
+  bins = work["fft_length"] // 2 + 1
+  signature = tf.TensorSpec([len(rows), bins], tf.float32)
+
+  @tf.function(jit_compile=True)
+  def run() -> tf.Tensor:
+    clips = tf.range(work["batch"])
+    return tf.map_fn(turn, clips, fn_output_signature=signature)
+
+  return run
+
+
+def _ratios(work: dict, floor: str, forms: dict) -> Iterator[float]:
+  """Yields the median time of each form, to that of a floor."""
+  bare = benchmark_runs.prepare({**work, "threads": 1, "peers": []})[floor]()
+  calls = [bare.call, *forms.values()]
+  seconds: list[list[float]] = [[] for _ in calls]
+  for _ in range(_ROUNDS):
+    for call, times in zip(calls, seconds, strict=True):
+      start = time.perf_counter()
+      call()
+      times.append(time.perf_counter() - start)
+  medians = [statistics.median(times) for times in seconds]
+  yield from (median / medians[0] for median in medians[1:])
+
+
+def _print_row(cells: list[str]) -> None:
+  print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def _table(floor: str, make: Callable[[dict], dict]) -> dict[str, list[str]]:
+  rows: dict[str, list[str]] = {}
+  for work in _WORKS:
+    forms = make(work)
+    ratios = _ratios(work, floor, forms)
+    for name, ratio in zip(forms, ratios, strict=True):
+      rows.setdefault(name, []).append(f"{ratio:.2f}")
+  return rows
+
+
+def _error(form: Callable[[], Patch], window: str | None) -> str:
+  with form():
+    errors = (
+      accuracy.measure(sizes, window, "kernel", "float32", jit_compile)
+      for sizes in accuracy.SIZES
+      for jit_compile in (False, True)
+    )
+    return f"{max(errors):.1e}"
+
+
+def main() -> None:
+  """Prints both tables."""
+  benchmark_peers.limit_threads(tf, 1)
+
+  def fft_forms(work: dict) -> dict:
+    forms = {
+      name: _spectrogram(work, "fft", patch(work), jit_compile)
+      for name, (patch, jit_compile) in _FFT_FORMS.items()
+    }
+    return {**forms, "frames ready in the cache, XLA": _ready_frames(work)}
+
+  def kernel_forms(work: dict) -> dict:
+    return {
+      name: _spectrogram(work, "kernel", form(), False)
+      for name, form in _KERNEL_FORMS.items()
+    }
+
+  rows = _table("floor: rfft", fft_forms)
+  _print_row(["fft engine, time to a bare rfft", "W1", "W2", "W3"])
+  print("|---" * 4 + "|")
+  for name, cells in rows.items():
+    _print_row([name, *cells])
+  print()
+  rows = _table("floor: matmul", kernel_forms)
+  _print_row(
+    ["kernel engine, time to a bare product", "W1", "W2", "W3"]
+    + ["largest error, hann", "largest error, flat"]
+  )
+  print("|---" * 6 + "|")
+  for name, cells in rows.items():
+    errors = [_error(_KERNEL_FORMS[name], window) for window in ("hann", None)]
+    _print_row([name, *cells, *errors])
+
+
+if __name__ == "__main__":
+  main()
