@@ -54,7 +54,7 @@ def test_accuracy(sizes, window, engine, dtype, jit_compile):
   "engine, precision",
   [("fft", "default"), ("kernel", "default"), ("kernel", "highest")],
 )
-@pytest.mark.parametrize("length", [64, 256, 400, 2039])
+@pytest.mark.parametrize("length", [64, 160, 256, 400, 2039])
 @pytest.mark.parametrize("window", [None, ("tukey", 0.5), "cosine", "hann"])
 def test_accuracy_of_windows(length, window, engine, precision, jit_compile):
   config = tfspec.SpectrogramConfig(frame_length=length).resolved()
@@ -162,6 +162,16 @@ def test_short_clips(engine, samples, padding):
     assert real.shape == (2, *expected.shape)
     np.testing.assert_allclose(real[0], expected.real, atol=1e-6)
     np.testing.assert_allclose(imag[1], expected.imag, atol=1e-6)
+
+
+def test_no_convolution_of_a_single_channel():
+  # oneDNN ends the process when a graph runs some of them at a time.
+  for sizes in ((255, 128, 256), (1009, 1009, 1024), (400, 160, 512)):
+    run = tf.function(lambda s, z=sizes: tfspec.stft(s, *z, engine="kernel"))
+    graph = run.get_concrete_function(tf.TensorSpec([None, None])).graph
+    convolutions = [op for op in graph.get_operations() if op.type == "Conv2D"]
+    assert all(op.inputs[0].shape[-1] > 1 for op in convolutions)
+    assert bool(convolutions) == (sizes[0] == 400)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

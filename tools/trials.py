@@ -48,9 +48,10 @@ _FFT_FORMS: dict[str, tuple[Callable[[dict], Patch], bool]] = {
 }
 _KERNEL_FORMS: dict[str, Callable[[], Patch]] = {
   "as it is": contextlib.nullcontext,
-  "one sum": lambda: mock.patch.object(stft_ops, "_MAX_SUM", 1 << 20),
-  "sums up to 256": lambda: mock.patch.object(stft_ops, "_MAX_SUM", 256),
-  "sums up to 64": lambda: mock.patch.object(stft_ops, "_MAX_SUM", 64),
+  "one sum": lambda: _sums(1 << 20),
+  "sums up to 256": lambda: _sums(256),
+  "sums up to 160": lambda: _sums(160),
+  "sums up to 64": lambda: _sums(64),
   "flat windows as the others": lambda: mock.patch.object(
     window_ops, "is_flat", lambda values: False
   ),
@@ -62,6 +63,10 @@ _KERNEL_FORMS: dict[str, Callable[[], Patch]] = {
 
 def _blocks(samples: int) -> Patch:
   return mock.patch.object(stft_ops, "_BLOCK_SIZE", samples)
+
+
+def _sums(terms: int) -> Patch:
+  return mock.patch.multiple(stft_ops, _MAX_SUM=terms, _MIN_PARTS=1)
 
 
 def _padded_slices(

@@ -18,7 +18,9 @@ Finish = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]
 # Samples of the frames of a block, with their padding: some megabytes.
 _BLOCK_SIZE = 1 << 20
 
-# Longer sums are split, since the error of a float32 sum grows with its length.
+# Sums are split into so many parts, of at most so many terms: the error of a
+# float32 sum grows with its length, and those of the parts even out.
+_MIN_PARTS = 4
 _MAX_SUM = 160
 
 # In radians. Its multiples are spread evenly, and no two of them are equal.
@@ -102,7 +104,9 @@ def kernel(
   The signal is laid out as rows of `g` samples, `g` being a common divisor of
   `frame_length` and `frame_step`, so that the convolution has `g` input
   channels and moves by whole rows: the frames are never written to memory.
-  Where `g` is 1 it is a plain strided convolution with one input channel.
+  Where `g` is 1 they are, and take `frame_length / frame_step` times the memory
+  of the signals: oneDNN's convolution of a single channel can end the process
+  when a graph runs some of them at a time.
 
   Args:
     signals: `[..., samples]`, float32 or float64.
@@ -132,14 +136,14 @@ def kernel(
     else:
       halves = [[k] for k in kernels]
     *leading, samples = shape_ops.dims(signals)
-    if precision != "default":
+    row = _row_length(frame_length, frame_step)
+    if precision != "default" or row == 1:
       frames = shape_ops.frame(signals, frame_length, frame_step)
       results = (
         _sum([p for k in ks for p in _multiply(frames, k, precision)])
         for ks in halves
       )
     else:
-      row = _row_length(frame_length, frame_step)
       rows = tf.reshape(signals, [_product(leading), samples // row, row])
       shape = [-1, row, num_bins]
       step = frame_step // row
@@ -172,9 +176,14 @@ def _sum(terms: list[tf.Tensor]) -> tf.Tensor:
   return terms[0]
 
 
+def _sum_length(frame_length: int) -> int:
+  """Returns how many terms a part of a sum may have."""
+  return min(_MAX_SUM, -(-frame_length // _MIN_PARTS))
+
+
 def _row_length(frame_length: int, frame_step: int) -> int:
   common = math.gcd(frame_length, frame_step)
-  fewest = -(-common // _MAX_SUM)
+  fewest = -(-common // _sum_length(frame_length))
   parts = next(n for n in range(fewest, common + 1) if common % n == 0)
   return common // parts
 
@@ -184,7 +193,7 @@ def _convolve(
 ) -> list[tf.Tensor]:
   """Returns the terms of the convolution, one for each part of the filters."""
   length, row, num_bins = filters.shape
-  part = max(1, _MAX_SUM // row)
+  part = max(1, _sum_length(length * row) // row)
   batch, num_rows, _ = shape_ops.dims(rows)
   shape = [batch, (num_rows - length) // stride + 1, num_bins]
   results = []
@@ -202,13 +211,16 @@ def _multiply(
   frames: tf.Tensor, matrix: tf.Tensor, precision: str
 ) -> list[tf.Tensor]:
   """Returns the terms of the product, one for each part of the frames."""
-  starts = range(0, matrix.shape[0], _MAX_SUM)
-  return [
-    _precise_product(
-      frames[..., i : i + _MAX_SUM], matrix[i : i + _MAX_SUM], precision
-    )
-    for i in starts
-  ]
+  length = matrix.shape[0]
+  size = _sum_length(length)
+  results = []
+  for start in range(0, length, size):
+    factors = frames[..., start : start + size], matrix[start : start + size]
+    if precision == "default":
+      results.append(tf.tensordot(*factors, 1))
+    else:
+      results.append(_precise_product(*factors, precision))
+  return results
 
 
 def _product(sizes: list[int | tf.Tensor]) -> int | tf.Tensor:
