@@ -65,23 +65,23 @@ def fft(
       signals, frame_length, frame_step, padding, crop=not static
     )
 
-    def transform(signals: tf.Tensor) -> tuple[tf.Tensor, ...]:
-      frames = shape_ops.frame(signals, frame_length, frame_step) * window
-      # Left to rfft, the padding would not happen for an empty batch.
-      none = [[0, 0]] * (frames.shape.rank - 1)
-      frames = tf.pad(frames, [*none, [0, fft_length - frame_length]])
-      spectrum = tf.signal.rfft(frames, [fft_length])
+    def transform(frames: tf.Tensor) -> tuple[tf.Tensor, ...]:
+      spectrum = tf.signal.rfft(frames)
       return finish(tf.math.real(spectrum), tf.math.imag(spectrum))
 
     if not static:  # The clips may be too short for blocks.
-      return tuple(r[..., :num_frames, :] for r in transform(signals))
+      frames = shape_ops.windowed_frames(
+        signals, window, frame_step, fft_length
+      )
+      return tuple(r[..., :num_frames, :] for r in transform(frames))
     *leading, samples = signals.shape
     results = block_ops.in_blocks(
       transform,
       tf.reshape(signals, [math.prod(leading), samples]),
-      max(num_frames, 1),
-      frame_length,
+      window,
       frame_step,
+      fft_length,
+      max(num_frames, 1),
       _BLOCK_SIZE // fft_length,
     )
     return tuple(
