@@ -275,9 +275,12 @@ def test_precision_is_no_switch_of_the_process(part):
   before = enabled()
   products = compiled_products(part, "default", "highest", "high")
   marked = [line.partition("operand_precision=")[2][:9] for line in products]
-  third = len(products) // 3
-  for mark in ("", "{highest,", "{high,hig"):
-    assert marked.count(mark) == third
+  for mark, precision in (
+    ("", "default"),
+    ("{highest,", "highest"),
+    ("{high,hig", "high"),
+  ):
+    assert marked.count(mark) == len(compiled_products(part, precision))
   assert enabled() == before
 
 

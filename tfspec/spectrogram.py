@@ -270,7 +270,8 @@ def _arrange(values: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
     if config.data_format == "channels_last":
       return tf.transpose(values, [0, 2, 3, 1])
     return values
-  batch, channels, frames, features = shape_ops.dims(values)
+  sizes = shape_ops.dims if values.shape[1] is None else shape_ops.sizes
+  batch, channels, frames, features = sizes(values)
   if config.data_format == "channels_first":
     values = tf.transpose(values, [0, 1, 3, 2])
     return tf.reshape(values, [batch, channels * features, frames])
@@ -281,7 +282,7 @@ def _arrange(values: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
 
 def _swap_last_axes(signals: tf.Tensor) -> tf.Tensor:
   """Turns `[..., samples, channels]` into `[..., channels, samples]`."""
-  *leading, samples, channels = shape_ops.dims(signals)
+  *leading, samples, channels = shape_ops.sizes(signals)
   if signals.shape[-1] == 1:  # A reshape moves no data.
     return tf.reshape(signals, [*leading, channels, samples])
   return tf.linalg.matrix_transpose(signals)

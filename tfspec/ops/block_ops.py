@@ -107,9 +107,10 @@ class _Blocks:
   frames: int  # Of each clip in a block.
 
   def side_by_side(self, signals: tf.Tensor) -> Results:
-    """Computes blocks in calls of a function, which may run at the same time."""
-    # Whole hops, if they are there, need no copy to be framed.
-    samples = self._samples + -self.window.shape[0] % self.frame_step
+    """Computes blocks by calls of a function, some at the same time."""
+    samples = self._samples + shape_ops.to_whole_hop(
+      self.window.shape[0], self.frame_step
+    )
     if self.parts == 1:
       samples = min(samples, signals.shape[1])
 
@@ -127,7 +128,11 @@ class _Blocks:
         block = tf.ensure_shape(block, [self.clips, samples])
       return self.transform(
         shape_ops.windowed_frames(
-          block, self.window, self.frame_step, self.fft_length
+          block,
+          self.window,
+          self.frame_step,
+          self.fft_length,
+          samples - self._samples,
         )
       )
 

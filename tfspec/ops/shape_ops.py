@@ -25,11 +25,20 @@ def dims(tensor: tf.Tensor) -> list[int | tf.Tensor]:
   return [dynamic[i] if size is None else size for i, size in enumerate(static)]
 
 
+def sizes(tensor: tf.Tensor) -> list[int | tf.Tensor]:
+  """Returns what `dims` does, for `tf.reshape`: one unknown size may be -1."""
+  static = tensor.shape.as_list()
+  if static.count(None) == 1:
+    return [-1 if size is None else size for size in static]
+  return dims(tensor)
+
+
 def fit(
   signals: tf.Tensor,
   frame_length: int,
   frame_step: int,
   padding: str,
+  spare: int = 0,
   crop: bool = True,
 ) -> tuple[tf.Tensor, int | tf.Tensor]:
   """Pads and crops signals to exactly the samples that their frames cover.
@@ -43,20 +52,22 @@ def fit(
     frame_length: Samples in a frame.
     frame_step: Samples between the starts of two frames.
     padding: "valid" or "same".
-    crop: False leaves samples at the end that no frame covers.
+    spare: How many samples to have behind the last frame, whatever they are.
+    crop: False leaves more samples at the end, if there are.
 
   Returns:
-    `[..., (max(num_frames, 1) - 1) * frame_step + frame_length]`, or more if it
-    is not cropped, and the number of frames.
+    `[..., (max(num_frames, 1) - 1) * frame_step + frame_length + spare]`, or
+    more if it is not cropped, and the number of frames.
   """
   samples = dims(signals)[-1]
   maximum = max if isinstance(samples, int) else tf.maximum
   frames = length_ops.num_frames(
     samples, frame_length, frame_step, padding, maximum
   )
-  covered = (maximum(frames, 1) - 1) * frame_step + frame_length
+  covered = maximum(frames, 1) * frame_step + (frame_length - frame_step)
+  before = maximum(covered - samples, 0) // 2 if padding == "same" else 0
+  covered += spare
   missing = maximum(covered - samples, 0)
-  before = missing // 2 if padding == "same" else 0
   if not (isinstance(missing, int) and missing == 0):
     leading = [[0, 0]] * (signals.shape.rank - 1)
     signals = tf.pad(signals, [*leading, [before, missing - before]])
@@ -68,47 +79,59 @@ def frame(
   frame_length: int,
   frame_step: int,
   padded_length: int | None = None,
+  spare: int = 0,
 ) -> tf.Tensor:
   """Cuts fitted signals into frames.
 
   Args:
-    signals: `[..., (num_frames - 1) * frame_step + frame_length]`, as `fit`
-      returns them. If their shape is static, up to `frame_step - 1` samples
-      more do not matter, and may save a copy.
+    signals: `[..., (num_frames - 1) * frame_step + frame_length + spare]`, as
+      `fit` returns them.
     frame_length: Samples in a frame.
     frame_step: Samples between the starts of two frames.
     padded_length: To how many samples frames are filled up with zeros; None:
       they are not.
+    spare: How many samples there are behind the last frame, at most
+      `to_whole_hop(frame_length, frame_step)`: so many save a copy.
 
   Returns:
     `[..., num_frames, padded_length]`; row `m` starts at sample
     `m * frame_step`.
   """
-  missing = 0 if padded_length is None else padded_length - frame_length
   none = [[0, 0]] * (signals.shape.rank - 1)
-  *leading, samples = dims(signals)
-  frames = (samples - frame_length) // frame_step + 1
   blocks = -(-frame_length // frame_step)
   if blocks > _MAX_BLOCKS:
+    frames = (dims(signals)[-1] - frame_length) // frame_step + 1
     starts = tf.range(frames)[:, tf.newaxis] * frame_step
     parts = [tf.gather(signals, starts + tf.range(frame_length), axis=-1)]
   else:
-    behind = blocks * frame_step - frame_length
-    if isinstance(samples, int):  # Some of it may be there already.
-      behind -= (samples - frame_length) % frame_step
+    behind = to_whole_hop(frame_length, frame_step) - spare
     if behind:
       signals = tf.pad(signals, [*none, [0, behind]])
-    hops = tf.reshape(signals, [*leading, frames + blocks - 1, frame_step])
-    parts = [hops[..., i : i + frames, :] for i in range(blocks)]
+    *leading, samples = sizes(signals)
+    # Of an unknown -1, the quotient is -1 too.
+    hops = tf.reshape(signals, [*leading, samples // frame_step, frame_step])
+    # Counted from the end, the slices are the same for any number of frames.
+    ends = [*range(1 - blocks, 0), None]
+    parts = [hops[..., i:end, :] for i, end in enumerate(ends)]
     rest = frame_length - (blocks - 1) * frame_step
     parts[-1] = parts[-1][..., :rest]
-  if missing:
+  if padded_length not in (None, frame_length):
+    missing = padded_length - frame_length
     parts[-1] = tf.pad(parts[-1], [*none, [0, 0], [0, missing]])
   return tf.concat(parts, axis=-1)
 
 
+def to_whole_hop(frame_length: int, frame_step: int) -> int:
+  """Returns how many samples a frame is short of a whole number of hops."""
+  return -frame_length % frame_step
+
+
 def windowed_frames(
-  signals: tf.Tensor, window: tf.Tensor, frame_step: int, padded_length: int
+  signals: tf.Tensor,
+  window: tf.Tensor,
+  frame_step: int,
+  padded_length: int,
+  spare: int = 0,
 ) -> tf.Tensor:
   """Cuts fitted signals into frames, and multiplies them with a window.
 
@@ -117,13 +140,16 @@ def windowed_frames(
     window: `[frame_length]`, of the dtype of `signals`.
     frame_step: Samples between the starts of two frames.
     padded_length: To how many samples frames are filled up with zeros.
+    spare: See `frame`.
 
   Returns:
     `[..., num_frames, padded_length]`.
   """
-  frame_length = window.shape[0]
-  frames = frame(signals, frame_length, frame_step, padded_length)
-  return frames * tf.pad(window, [[0, padded_length - frame_length]])
+  length = window.shape[0]
+  frames = frame(signals, length, frame_step, padded_length, spare)
+  if padded_length > length:
+    window = tf.pad(window, [[0, padded_length - length]])
+  return frames * window
 
 
 def write_windowed_frames(

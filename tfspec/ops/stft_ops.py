@@ -4,6 +4,7 @@ All of them take signals `[..., samples]`, keep one error bound, and give zero
 frames for clips that have none. Lengths must be resolved and valid.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -59,10 +60,15 @@ def fft(
   """
   with tf.name_scope(name or "fft"):
     frame_length = window.shape[0]
+    leading = signals.shape[:-1]
     static = signals.shape.is_fully_defined()
+    if not static and leading.num_elements() == 1:
+      # The rows of a matrix are cut out without a copy.
+      signals = tf.reshape(signals, [signals.shape[-1] or -1])
     # Blocks are cut out anyway: a long signal need not be copied before.
+    spare = 0 if static else shape_ops.to_whole_hop(frame_length, frame_step)
     signals, num_frames = shape_ops.fit(
-      signals, frame_length, frame_step, padding, crop=not static
+      signals, frame_length, frame_step, padding, spare, crop=not static
     )
 
     def transform(frames: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -71,9 +77,12 @@ def fft(
 
     if not static:  # The clips may be too short for blocks.
       frames = shape_ops.windowed_frames(
-        signals, window, frame_step, fft_length
+        signals, window, frame_step, fft_length, spare
       )
-      return tuple(r[..., :num_frames, :] for r in transform(frames))
+      results = [r[..., :num_frames, :] for r in transform(frames)]
+      if signals.shape.rank == 1:
+        results = [tf.reshape(r, [*leading, -1, r.shape[-1]]) for r in results]
+      return tuple(results)
     *leading, samples = signals.shape
     results = block_ops.in_blocks(
       transform,
@@ -131,33 +140,72 @@ def kernel(
     signals, num_frames = shape_ops.fit(
       signals, frame_length, frame_step, padding
     )
-    if flat:
-      halves = [_split(k) for k in kernels]
-    else:
-      halves = [[k] for k in kernels]
     *leading, samples = shape_ops.dims(signals)
-    row = _row_length(frame_length, frame_step)
-    if precision != "default" or row == 1:
-      frames = shape_ops.frame(signals, frame_length, frame_step)
-      results = (
-        _sum([p for k in ks for p in _multiply(frames, k, precision)])
-        for ks in halves
-      )
-    else:
-      rows = tf.reshape(signals, [_product(leading), samples // row, row])
-      shape = [-1, row, num_bins]
-      step = frame_step // row
-      results = (
-        _sum(
-          [p for k in ks for p in _convolve(rows, tf.reshape(k, shape), step)]
-        )
-        for ks in halves
-      )
+    signals = tf.reshape(signals, [_product(leading), samples])
     computed = (samples - frame_length) // frame_step + 1
+    products = _products(signals, kernels, frame_step, precision, flat)
     return tuple(
-      tf.reshape(r, [*leading, computed, num_bins])[..., :num_frames, :]
-      for r in results
+      tf.reshape(p, [*leading, computed, num_bins])[..., :num_frames, :]
+      for p in products
     )
+
+
+def _products(
+  signals: tf.Tensor,
+  kernels: tuple[tf.Tensor, ...],
+  frame_step: int,
+  precision: str,
+  flat: bool,
+) -> list[tf.Tensor]:
+  """Returns the product of each frame of `[batch, samples]` with each kernel.
+
+  Each is `[batch, num_frames, num_bins]`.
+  """
+  frame_length, num_bins = kernels[0].shape
+  row = _row_length(frame_length, frame_step)
+
+  def frames() -> tf.Tensor:
+    return shape_ops.frame(signals, frame_length, frame_step)
+
+  def multiply(frames: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    parts = [_multiply(frames, k, precision) for k in _parts(kernel, flat)]
+    return _sum(list(itertools.chain(*parts)))
+
+  if precision != "default" or row == 1:
+    cut = frames()
+    return [multiply(cut, k) for k in kernels]
+
+  def convolve(signals: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    batch, samples = shape_ops.dims(signals)
+    rows = tf.reshape(signals, [batch, samples // row, row])
+    step = frame_step // row
+    filters = [tf.reshape(k, [-1, row, num_bins]) for k in _parts(kernel, flat)]
+    parts = [_convolve(rows, f, step) for f in filters]
+    return _sum(list(itertools.chain(*parts)))
+
+  @tf.custom_gradient
+  def compute(signals: tf.Tensor, *kernels: tf.Tensor) -> tuple:
+    def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
+      with tf.GradientTape() as tape:
+        tape.watch(signals)
+        values = [convolve(signals, k) for k in kernels]
+      # One product takes half the time of the gradients of the convolutions.
+      both = tf.concat([tf.reshape(u, [-1, num_bins]) for u in upstream], 1)
+      rows = tf.reshape(frames(), [-1, frame_length])
+      slopes = tf.matmul(rows, both, transpose_a=True)
+      return [
+        tape.gradient(values, signals, upstream),
+        *tf.split(slopes, len(kernels), axis=1),
+      ]
+
+    return [convolve(signals, k) for k in kernels], gradient
+
+  return compute(signals, *kernels)
+
+
+def _parts(kernel: tf.Tensor, flat: bool) -> list[tf.Tensor]:
+  """Returns the kernels that are multiplied: their sum is the kernel."""
+  return _split(kernel) if flat else [kernel]
 
 
 def _split(matrix: tf.Tensor) -> list[tf.Tensor]:
