@@ -378,3 +378,27 @@ def test_blocks_traced_for_a_graph_compile_too():
     return trace(signals)
 
   np.testing.assert_allclose(run(signals)[0], expected, atol=1e-5)
+
+
+def test_blocks_run_wherever_graphs_do(tmp_path):
+  # One batch of short clips, and one of clips that are parted.
+  for shape in ([48, 16000], [2, 700000]):
+    signals = tf.random.stateless_normal(shape, [0, 0])
+    function = tf.function(lambda s: tfspec.stft(s, 400, 160, 512)[0])
+    module = tf.Module()
+    module.stft = function
+    expected = function(signals)
+    operations = {
+      node.op
+      for graph in function.get_concrete_function(signals)
+      .graph.as_graph_def()
+      .library.function
+      for node in graph.node_def
+    }
+    assert "MapDefun" in operations
+    path = str(tmp_path / str(shape[0]))
+    tf.saved_model.save(module, path)
+    loaded = tf.saved_model.load(path).stft(signals)
+    np.testing.assert_array_equal(loaded, expected)
+    dataset = tf.data.Dataset.from_tensors(signals).map(function)
+    np.testing.assert_array_equal(next(iter(dataset)), expected)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -9,6 +10,10 @@ import tensorflow as tf
 from tfspec.ops import shape_ops
 
 Results = tuple[tf.Tensor, ...]
+
+# How many parts of long clips are computed before they are written to where
+# they belong: enough to keep some threads busy, few enough to take little room.
+_PARTS_AT_A_TIME = 8
 
 
 def in_blocks(
@@ -79,7 +84,7 @@ def in_blocks(
       return tape.gradient(results, signals, upstream)
 
     if tf.executing_eagerly():
-      return blocks.side_by_side(signals), gradient
+      return blocks.one_by_one(signals), gradient
     # 0 for a graph on a CPU. For XLA and other devices 1; of the two branches
     # XLA then compiles the second alone.
     other = tf.raw_ops.DeviceIndex(device_names=["CPU"])
@@ -106,65 +111,46 @@ class _Blocks:
   parts: int  # Of a clip.
   frames: int  # Of each clip in a block.
 
+  def one_by_one(self, signals: tf.Tensor) -> Results:
+    """Computes the blocks eagerly."""
+    results = [self._transform(signals, i) for i in tf.range(self._count)]
+    return tuple(self._join(tf.stack(r)) for r in zip(*results, strict=True))
+
   def side_by_side(self, signals: tf.Tensor) -> Results:
-    """Computes blocks by calls of a function, some at the same time."""
-    samples = self._samples + shape_ops.to_whole_hop(
-      self.window.shape[0], self.frame_step
-    )
+    """Computes blocks on several threads, each of them on one."""
+    function = tf.function(lambda i: self._transform(signals, i))
+    call = function.get_concrete_function(tf.TensorSpec([], tf.int32))
+    run = functools.partial(_map, call)
     if self.parts == 1:
-      samples = min(samples, signals.shape[1])
+      return tuple(self._join(r) for r in run(tf.range(self._count)))
+    together = min(self._count, _PARTS_AT_A_TIME)
 
-    def transform_block(i: tf.Tensor) -> Results:
-      clip = i // self.parts * self.clips
-      start = i % self.parts * self.frames * self.frame_step
-      end = start + samples
-      if self.clips == 1:  # The rows of a matrix are cut out without a copy.
-        block = signals[clip, start:end]
-        if self.parts > 1:  # The last part may reach behind the end.
-          block = tf.pad(block, [[0, samples - tf.size(block)]])
-        block = tf.ensure_shape(block, [samples])
-      else:
-        block = signals[clip : clip + self.clips, :samples]
-        block = tf.ensure_shape(block, [self.clips, samples])
-      return self.transform(
-        shape_ops.windowed_frames(
-          block,
-          self.window,
-          self.frame_step,
-          self.fft_length,
-          samples - self._samples,
-        )
-      )
+    def write(i: tf.Tensor, results: list[tf.Tensor]) -> tuple:
+      numbers = tf.minimum(i + tf.range(together), self._count - 1)
+      for j, values in enumerate(run(numbers)):
+        features = values.shape[-1]
+        for k in range(together):
+          clip, frame = self._place(numbers[k])
+          start = (clip * self.num_frames + frame) * features
+          results[j] = tf.raw_ops.TensorStridedSliceUpdate(
+            input=results[j],
+            begin=[start],
+            end=[start + self.frames * features],
+            strides=[1],
+            value=tf.reshape(values[k], [-1]),
+          )
+      return i + together, results
 
-    numbers = tf.range(self._count)
-    if tf.executing_eagerly():
-      values = zip(*[transform_block(i) for i in numbers], strict=True)
-      results = [tf.stack(v) for v in values]
-    else:
-      signature = [tf.TensorSpec([], numbers.dtype)]
-      function = tf.function(transform_block, input_signature=signature)
-      call = function.get_concrete_function()
-      # What tf.data is built on: it makes one result, of which each call fills
-      # its part.
-      results = tf.raw_ops.MapDefun(
-        arguments=[numbers],
-        captured_inputs=call.captured_inputs,
-        output_types=[r.dtype for r in call.outputs],
-        output_shapes=[r.shape for r in call.outputs],
-        f=call,
-        max_intra_op_parallelism=1,
-      )
-
-    def join(values: tf.Tensor) -> tf.Tensor:
-      computed = self.parts * self.frames
-      features = values.shape[-1]
-      if self.batch == 1:  # The first rows of a matrix are no copy.
-        rows = tf.reshape(values, [computed, features])[: self.num_frames]
-        return rows[tf.newaxis]
-      values = tf.reshape(values, [self.batch, computed, features])
-      return values[:, : self.num_frames]
-
-    return tuple(join(values) for values in results)
+    # In one row, which is written faster than a matrix.
+    shapes = [[self.batch, self.num_frames, r.shape[-1]] for r in call.outputs]
+    results = [
+      tf.raw_ops.Empty(shape=[math.prod(s)], dtype=signals.dtype)
+      for s in shapes
+    ]
+    _, results = tf.while_loop(
+      lambda i, _: i < self._count, write, [0, results], parallel_iterations=1
+    )
+    return tuple(map(tf.reshape, results, shapes))
 
   def in_turn(self, signals: tf.Tensor) -> Results:
     """Computes block after block in a loop, all in the same memory."""
@@ -177,40 +163,75 @@ class _Blocks:
     def transform_block(
       i: tf.Tensor, frames: tf.Tensor, arrays: list[tf.TensorArray]
     ) -> tuple:
-      # The last part of a clip ends with the clip.
-      frame = tf.minimum(
-        i % self.parts * self.frames, self.num_frames - self.frames
-      )
-      start = [i // self.parts * self.clips, frame * self.frame_step]
+      block = self._cut(signals, i)
       frames = shape_ops.write_windowed_frames(
-        frames,
-        tf.slice(signals, start, [self.clips, self._samples]),
-        self.window,
-        self.frame_step,
+        frames, block, self.window, self.frame_step
       )
       values = self.transform(frames)
       arrays = [a.write(i, v) for a, v in zip(arrays, values, strict=True)]
       return i + 1, frames, arrays
 
-    def join(blocks: tf.Tensor) -> tf.Tensor:
-      computed = self.parts * self.frames
-      values = tf.reshape(blocks, [self.batch, computed, blocks.shape[-1]])
-      if computed == self.num_frames:
-        return values
-      last = computed - self.frames
-      new = last + computed - self.num_frames
-      return tf.concat([values[:, :last], values[:, new:]], axis=1)
-
     _, _, arrays = tf.while_loop(
       lambda i, *_: i < self._count, transform_block, [0, frames, arrays]
     )
-    return tuple(join(a.stack()) for a in arrays)
+    return tuple(self._join(a.stack()) for a in arrays)
 
   @property
   def _count(self) -> int:
     return self.batch // self.clips * self.parts
 
-  @property
-  def _samples(self) -> int:
-    """How many samples of a clip are in a block."""
-    return (self.frames - 1) * self.frame_step + self.window.shape[0]
+  def _place(self, i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the first clip of a block, and its first frame there."""
+    # The last part of a clip ends where the clip does.
+    last = self.num_frames - self.frames
+    frame = tf.minimum(i % self.parts * self.frames, last)
+    return i // self.parts * self.clips, frame
+
+  def _cut(self, signals: tf.Tensor, i: tf.Tensor, spare: int = 0) -> tf.Tensor:
+    """Returns the samples of a block, `[clips, samples]`."""
+    clip, frame = self._place(i)
+    samples = (self.frames - 1) * self.frame_step + self.window.shape[0]
+    start = [clip, frame * self.frame_step]
+    return tf.slice(signals, start, [self.clips, samples + spare])
+
+  def _transform(self, signals: tf.Tensor, i: tf.Tensor) -> Results:
+    length = self.window.shape[0]
+    covered = (self.num_frames - 1) * self.frame_step + length
+    behind = signals.shape[1] - covered
+    spare = min(shape_ops.to_whole_hop(length, self.frame_step), behind)
+    block = self._cut(signals, i, spare)
+    if self.clips == 1:  # The rows of a matrix are cut out without a copy.
+      block = tf.reshape(block, [-1])
+    frames = shape_ops.windowed_frames(
+      block, self.window, self.frame_step, self.fft_length, spare
+    )
+    return self.transform(frames)
+
+  def _join(self, blocks: tf.Tensor) -> tf.Tensor:
+    """Returns `[batch, num_frames, features]`."""
+    computed = self.parts * self.frames
+    values = tf.reshape(blocks, [self.batch, computed, blocks.shape[-1]])
+    if computed == self.num_frames:
+      return values
+    last = computed - self.frames
+    new = last + computed - self.num_frames
+    return tf.concat([values[:, :last], values[:, new:]], axis=1)
+
+
+def _map(call: tf.types.experimental.ConcreteFunction, i: tf.Tensor) -> list:
+  """Returns the results of a function of each number, stacked.
+
+  It is what `tf.data` is built on. The calls run at the same time, but each of
+  them on one thread from the first operation to the last: what one leaves in
+  the cache is there for the next.
+  """
+  call.add_to_graph()
+  executor = tf.compat.v1.AttrValue(s=b"SINGLE_THREADED_EXECUTOR")
+  return tf.raw_ops.MapDefun(
+    arguments=[i],
+    captured_inputs=call.captured_inputs,
+    output_types=[r.dtype for r in call.outputs],
+    output_shapes=[r.shape for r in call.outputs],
+    f=tf.compat.v1.NameAttrList(name=call.name, attr={"executor": executor}),
+    max_intra_op_parallelism=1,
+  )
