@@ -41,8 +41,16 @@ _FFT_FORMS: dict[str, tuple[Callable[[dict], Patch], bool]] = {
     lambda work: _blocks(128 * work["fft_length"]),
     True,
   ),
+  "blocks in a loop, graph": (
+    lambda work: mock.patch.object(tf, "switch_case", _in_turn),
+    False,
+  ),
+  "frames joined from slices, XLA": (
+    lambda work: _framing(shape_ops.frame),
+    True,
+  ),
   "frames as a sum of padded slices, XLA": (
-    lambda work: mock.patch.object(shape_ops, "frame", _padded_slices),
+    lambda work: _framing(_padded_slices),
     True,
   ),
 }
@@ -63,6 +71,28 @@ _KERNEL_FORMS: dict[str, Callable[[], Patch]] = {
 
 def _blocks(samples: int) -> Patch:
   return mock.patch.object(stft_ops, "_BLOCK_SIZE", samples)
+
+
+def _in_turn(other: tf.Tensor, branches: list[Callable]) -> tuple:
+  """Does what `tf.switch_case` does where XLA compiles it."""
+  del other
+  with _framing(shape_ops.frame):  # What is written in place is slow outside.
+    return branches[1]()
+
+
+def _framing(frame: Callable[..., tf.Tensor]) -> Patch:
+  """Puts another framing in the place of that of the loop over blocks."""
+
+  def write_windowed_frames(
+    frames: tf.Tensor, signals: tf.Tensor, window: tf.Tensor, frame_step: int
+  ) -> tf.Tensor:
+    values = frame(signals, window.shape[0], frame_step) * window
+    missing = frames.shape[-1] - window.shape[0]
+    return tf.pad(values, [[0, 0], [0, 0], [0, missing]])
+
+  return mock.patch.object(
+    shape_ops, "write_windowed_frames", write_windowed_frames
+  )
 
 
 def _sums(terms: int) -> Patch:

@@ -51,10 +51,12 @@ def in_blocks(
   covered = (num_frames - 1) * frame_step + window.shape[0]
 
   def transform_all(signals: tf.Tensor) -> Results:
-    signals = signals[:, :covered]
-    return transform(
+    # The rows of a matrix are cut out without a copy.
+    signals = signals[0, :covered] if batch == 1 else signals[:, :covered]
+    results = transform(
       shape_ops.windowed_frames(signals, window, frame_step, fft_length)
     )
+    return tuple(r[tf.newaxis] for r in results) if batch == 1 else results
 
   if batch * num_frames <= block_frames:
     return transform_all(signals)
