@@ -209,6 +209,8 @@ def test_ragged_batch_in_what_cannot_be():
     tfspec.Spectrogram(_config(data_format="channels_first"))(ragged)
   with pytest.raises(ValueError, match="lengths must be None for a Ragged"):
     tfspec.Spectrogram(_CONFIG)(ragged, [99, 1])
+  with pytest.raises(ValueError, match="Got: padding_value=-1.0"):
+    tfspec.Spectrogram(_CONFIG)(ragged, padding_value=-1.0)
   with pytest.raises(ValueError, match="signals must be .*ragged_rank=2"):
     tfspec.Spectrogram(_CONFIG)(tf.ragged.constant([[[0.1, 0.2], [0.3]]]))
   with pytest.raises(TypeError, match=r"/ 32768"):
@@ -317,6 +319,17 @@ def test_mask_must_be_true_first():
   mask = tf.constant([[True, False, True, False]])
   with pytest.raises(tf.errors.InvalidArgumentError, match="mask must be True"):
     _LAYER(frame_length=4)(tf.zeros([1, 4, 1]), mask=mask)
+
+
+def test_lengths_beside_a_mask_are_refused():
+  layer = _LAYER(frame_length=64, frame_step=24)
+  lengths = np.array([400, 200, 70])
+  with pytest.raises(ValueError, match="lengths must be None if there is a"):
+    layer(_masked(), lengths=lengths, mask=np.ones([3, 400], bool))
+  # A mask that the tensor brings along.
+  masked = keras.layers.Masking(9.0)(_masked())
+  with pytest.raises(ValueError, match="lengths must be None if there is a"):
+    layer(masked, lengths=lengths)
 
 
 def test_layer_takes_lengths():

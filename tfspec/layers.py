@@ -218,12 +218,15 @@ class STFTSpectrogram(keras.layers.Layer):
     weights = (self.real_kernel, self.imag_kernel)
     kernels = [tf.convert_to_tensor(w) for w in weights if w is not None]
     config = self.spectrogram_config
+    if lengths is not None:
+      # Keras passes no mask on to a call with a second tensor.
+      masks = [mask, getattr(inputs, "_keras_mask", None)]
+      if any(m is not None for m in masks):
+        raise ValueError("lengths must be None if there is a mask. Got: both.")
     if mask is None:
       return spectrogram_lib.spectrogram(
         inputs, config, kernels, lengths, padding_value
       )
-    if lengths is not None:
-      raise ValueError("lengths must be None if there is a mask. Got: both.")
     values, _ = spectrogram_lib.spectrogram(
       inputs, config, kernels, padding_ops.mask_lengths(mask), padding_value
     )

@@ -107,8 +107,8 @@ class Spectrogram(tf.Module):
         lengths not integers.
       ValueError: If their rank is not 1, 2 or 3, or there are more than 1024
         channels, as if samples and channels had been swapped. If lengths have
-        the wrong shape or values, or a RaggedTensor comes with lengths or with
-        channels first.
+        the wrong shape or values, or a RaggedTensor comes with lengths, with
+        a padding value or with channels first.
       tf.errors.InvalidArgumentError: If lengths turn out to be wrong when a
         graph is run. XLA does not check them.
 
@@ -150,6 +150,11 @@ def spectrogram(
     See `Spectrogram.__call__`.
   """
   if isinstance(signals, tf.RaggedTensor):
+    if padding_value != 0.0:
+      raise ValueError(
+        "padding_value must be 0.0 for a RaggedTensor, which has no padding. "
+        f"Got: padding_value={padding_value}."
+      )
     return _ragged_spectrogram(signals, config, kernels, lengths)
   signals = transform.check_dtype(signals)
   rank = signals.shape.rank

@@ -120,7 +120,9 @@ class _Blocks:
 
   def side_by_side(self, signals: tf.Tensor) -> Results:
     """Computes blocks on several threads, each of them on one."""
-    function = tf.function(lambda i: self._transform(signals, i))
+    function = tf.function(
+      functools.partial(self._transform, signals), autograph=False
+    )
     call = function.get_concrete_function(tf.TensorSpec([], tf.int32))
     run = functools.partial(_map, call)
     if self.parts == 1:
@@ -133,12 +135,13 @@ class _Blocks:
         features = values.shape[-1]
         for k in range(together):
           clip, frame = self._place(numbers[k])
-          start = (clip * self.num_frames + frame) * features
+          row = tf.cast(clip * self.num_frames + frame, tf.int64)
+          start = row * features
           results[j] = tf.raw_ops.TensorStridedSliceUpdate(
             input=results[j],
             begin=[start],
             end=[start + self.frames * features],
-            strides=[1],
+            strides=tf.constant([1], tf.int64),
             value=tf.reshape(values[k], [-1]),
           )
       return i + together, results
