@@ -327,18 +327,20 @@ def test_unknown_rank_is_refused():
 
 @pytest.mark.parametrize("jit_compile", [None, False, True])
 @pytest.mark.parametrize(
-  "batch, samples, block_frames",
+  "batch, samples, block_frames, sizes",
   [
-    (12, 100, 24),  # Two clips of three frames in a block.
-    (13, 100, 24),  # No number of clips but one divides the batch.
-    (3, 500, 7),  # Parts of a clip, the last of them cut.
-    (3, 496, 1),
+    (12, 100, 24, (50, 20, 64)),  # Two clips of three frames in a block.
+    (13, 100, 24, (50, 20, 64)),  # No number but one divides the batch.
+    (3, 500, 7, (50, 20, 64)),  # Parts of a clip, the last of them cut.
+    (3, 496, 1, (50, 20, 64)),
+    (1, 500, 7, (50, 20, 64)),
+    (3, 200, 30, (70, 2, 70)),  # More hops in a frame than are joined.
+    (3, 900, 4, (20, 20, 33)),  # No overlap.
   ],
 )
 def test_blocks_equal_whole(
-  monkeypatch, batch, samples, block_frames, jit_compile
+  monkeypatch, batch, samples, block_frames, sizes, jit_compile
 ):
-  sizes = 50, 20, 64
   # The oldest XLA has no float64 FFT.
   dtype, atol = (np.float32, 1e-5) if jit_compile else (np.float64, 1e-14)
   noise = np.random.default_rng(0).standard_normal([batch, samples])

@@ -173,7 +173,7 @@ def write_windowed_frames(
   frame_length = window.shape[0]
   *leading, num_frames, _ = frames.shape
 
-  def write(start: int, values: tf.Tensor) -> tf.Tensor:
+  def write(frames: tf.Tensor, start: int, values: tf.Tensor) -> tf.Tensor:
     values *= window[start : start + values.shape[-1]]
     first = [0] * (len(leading) + 1) + [start]
     end = [*leading, num_frames, start + values.shape[-1]]
@@ -183,15 +183,11 @@ def write_windowed_frames(
     )
 
   if frame_length > _MAX_BLOCKS * frame_step:
-    return write(0, frame(signals, frame_length, frame_step))
+    return write(frames, 0, frame(signals, frame_length, frame_step))
   # The last column of hops overlaps the one before, so as to end with a frame.
-  size = min(frame_length, frame_step)
-  last = frame_length - size
-  if size < frame_step:
-    none = [[0, 0]] * len(leading)
-    signals = tf.pad(signals, [*none, [0, frame_step - size]])
+  last = frame_length - frame_step
   for start in [*range(0, last, frame_step), last]:
     hops = signals[..., start : start + num_frames * frame_step]
     hops = tf.reshape(hops, [*leading, num_frames, frame_step])
-    frames = write(start, hops[..., :size])
+    frames = write(frames, start, hops)
   return frames
