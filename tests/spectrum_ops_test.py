@@ -18,6 +18,18 @@ def test_magnitude_and_log_end_at_the_floor():
   np.testing.assert_allclose(values, np.log([1e-3, 5, 1e-3, 1e-3]), rtol=1e-6)
 
 
+@pytest.mark.parametrize("function", ["magnitude", "log"])
+def test_silence_stops_no_debugger(function):
+  silence = tf.zeros([3])
+  tf.debugging.enable_check_numerics()
+  try:
+    getattr(spectrum_ops, function)(silence, silence, FLOOR)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+      tf.math.log(silence)  # It is at work.
+  finally:
+    tf.debugging.disable_check_numerics()
+
+
 # Above the floor, below, far below, and silence.
 PARTS = np.array([[3.0, 5e-4, 1e-15, 0.0], [-4.0, -1e-4, 1e-16, 0.0]])
 

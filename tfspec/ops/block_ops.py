@@ -146,10 +146,11 @@ class _Blocks:
           )
       return i + together, results
 
-    # In one row, which is written faster than a matrix.
+    # In one row, which is written faster than a matrix; not `tf.zeros`, which
+    # may become a constant, and is then copied before it is written to.
     shapes = [[self.batch, self.num_frames, r.shape[-1]] for r in call.outputs]
     results = [
-      tf.raw_ops.Empty(shape=[math.prod(s)], dtype=signals.dtype)
+      tf.raw_ops.Empty(shape=[math.prod(s)], dtype=signals.dtype, init=True)
       for s in shapes
     ]
     _, results = tf.while_loop(

@@ -157,7 +157,7 @@ def write_windowed_frames(
 ) -> tf.Tensor:
   """Does what `windowed_frames` does, in memory that is there already.
 
-  XLA does it in one pass, and `windowed_frames` in three. Outside XLA it is
+  XLA does it in one pass, and `windowed_frames` in several. Outside XLA it is
   slow.
 
   Args:

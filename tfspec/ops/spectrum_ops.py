@@ -71,9 +71,10 @@ def log(
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
       return 0.5 * upstream / tf.maximum(power, floor**2)
 
-    # Devices differ in the last digit of a logarithm: that of the floor is
-    # given, not computed.
-    values = 0.5 * tf.math.log(power)
+    # Devices differ in the last digit of a logarithm: the floor is given, not
+    # computed. The inner maximum only keeps infinities out, which debuggers
+    # would stop at.
+    values = 0.5 * tf.math.log(tf.maximum(power, 0.5 * floor**2))
     return tf.maximum(values, math.log(floor)), gradient
 
   with tf.name_scope(name or "log"):

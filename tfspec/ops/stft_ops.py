@@ -164,7 +164,7 @@ def _products(
   frame_length, num_bins = kernels[0].shape
   row = _row_length(frame_length, frame_step)
 
-  def frames() -> tf.Tensor:
+  def cut(signals: tf.Tensor) -> tf.Tensor:
     return shape_ops.frame(signals, frame_length, frame_step)
 
   def multiply(frames: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -172,8 +172,8 @@ def _products(
     return _sum(list(itertools.chain(*parts)))
 
   if precision != "default" or row == 1:
-    cut = frames()
-    return [multiply(cut, k) for k in kernels]
+    frames = cut(signals)
+    return [multiply(frames, k) for k in kernels]
 
   def convolve(signals: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     batch, samples = shape_ops.dims(signals)
@@ -189,9 +189,9 @@ def _products(
       with tf.GradientTape() as tape:
         tape.watch(signals)
         values = [convolve(signals, k) for k in kernels]
-      # One product takes half the time of the gradients of the convolutions.
+      # One product is faster than the gradients of all the convolutions.
       both = tf.concat([tf.reshape(u, [-1, num_bins]) for u in upstream], 1)
-      rows = tf.reshape(frames(), [-1, frame_length])
+      rows = tf.reshape(cut(signals), [-1, frame_length])
       slopes = tf.matmul(rows, both, transpose_a=True)
       return [
         tape.gradient(values, signals, upstream),
