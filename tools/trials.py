@@ -1,16 +1,17 @@
 """Times forms of the engines that were tried and rejected, beside today's.
 
-Run it from the root of the repository:
+Run it from the root of the repository, with the number of threads:
 
-    python -m tools.trials
+    python -m tools.trials 1
 
-It prints the tables of docs/performance.md: one thread, the works W1, W2 and W3
-of the benchmark, all forms in turns. Each form is today's code with one thing
-put in another's place.
+It prints the tables of docs/performance.md: the works W1, W2 and W3 of the
+benchmark, all forms in turns. Each form is today's code with one thing put in
+another's place, or with one thing left out, as a limit.
 """
 
 import contextlib
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from unittest import mock
@@ -20,7 +21,14 @@ import tensorflow as tf
 
 import tfspec
 from tfspec import benchmark, benchmark_peers, benchmark_runs
-from tfspec.ops import shape_ops, spectrum_ops, stft_ops, window_ops
+from tfspec.ops import (
+  block_ops,
+  dft_ops,
+  shape_ops,
+  spectrum_ops,
+  stft_ops,
+  window_ops,
+)
 from tools import accuracy
 
 _ROUNDS = 15
@@ -141,32 +149,67 @@ def _spectrogram(
   return lambda: function(signals)
 
 
-def _ready_frames(work: dict) -> Callable[[], tf.Tensor]:
-  """Returns the loop over clips whose frames lie in the cache: its limit."""
+def _ready_frames(work: dict, jit_compile: bool) -> Callable[[], tf.Tensor]:
+  """Returns the work on clips whose frames lie in the cache: the limit."""
   clip = {**work, "batch": 1}
   rows = benchmark_peers.frames(benchmark_peers.noise(clip), clip)[0]
   missing = work["fft_length"] - work["frame_length"]
   frames = tf.constant(np.pad(rows, ((0, 0), (0, missing))))
 
-  def turn(i: tf.Tensor) -> tf.Tensor:
-    spectrum = tf.signal.rfft(frames * tf.cast(i, tf.float32))
+  def transform(frames: tf.Tensor) -> tf.Tensor:
+    spectrum = tf.signal.rfft(frames)
     parts = tf.math.real(spectrum), tf.math.imag(spectrum)
     return spectrum_ops.log(*parts, work["floor"])
 
+  if not jit_compile:
+    return _side_by_side(lambda i: transform(frames), work)
   bins = work["fft_length"] // 2 + 1
   signature = tf.TensorSpec([len(rows), bins], tf.float32)
 
   @tf.function(jit_compile=True)
   def run() -> tf.Tensor:
-    clips = tf.range(work["batch"])
-    return tf.map_fn(turn, clips, fn_output_signature=signature)
+    # Multiplied, or else the same work would be taken out of the loop.
+    return tf.map_fn(
+      lambda i: transform(frames * tf.cast(i, tf.float32)),
+      tf.range(work["batch"]),
+      fn_output_signature=signature,
+    )
 
   return run
 
 
+def _products_in_cache(work: dict) -> Callable[[], tf.Tensor]:
+  """Returns the product with the kernels clip by clip, without a gradient."""
+  signals = tf.constant(benchmark_peers.noise(work))
+  sizes = work["frame_length"], work["frame_step"]
+  window = window_ops.window("hann", work["frame_length"])
+  kernels = dft_ops.fourier_kernels(window, work["fft_length"])
+  both = tf.constant(np.concatenate(kernels, axis=1), tf.float32)
+  covered = (work["samples"] - sizes[0]) // sizes[1] * sizes[1] + sizes[0]
+
+  def transform(i: tf.Tensor) -> tf.Tensor:
+    clip = tf.slice(signals, [i, 0], [1, covered])
+    frames = shape_ops.frame(tf.reshape(clip, [-1]), *sizes)
+    terms = stft_ops._multiply(frames, both, "default")
+    parts = tf.split(stft_ops._sum(terms), 2, axis=1)
+    return spectrum_ops.log(*parts, work["floor"])
+
+  return _side_by_side(transform, work)
+
+
+def _side_by_side(
+  transform: Callable[[tf.Tensor], tf.Tensor], work: dict
+) -> Callable[[], tf.Tensor]:
+  """Returns a graph of what is made of the number of each clip."""
+  clip = tf.function(transform, autograph=False)
+  call = clip.get_concrete_function(tf.TensorSpec([], tf.int32))
+  clips = tf.range(work["batch"])
+  return tf.function(lambda: block_ops._map(call, clips)[0], autograph=False)
+
+
 def _ratios(work: dict, floor: str, forms: dict) -> Iterator[float]:
   """Yields the median time of each form, to that of a floor."""
-  bare = benchmark_runs.prepare({**work, "threads": 1, "peers": []})[floor]()
+  bare = benchmark_runs.prepare({**work, "peers": []})[floor]()
   calls = [bare.call, *forms.values()]
   seconds: list[list[float]] = [[] for _ in calls]
   for _ in range(_ROUNDS):
@@ -182,9 +225,12 @@ def _print_row(cells: list[str]) -> None:
   print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def _table(floor: str, make: Callable[[dict], dict]) -> dict[str, list[str]]:
+def _table(
+  floor: str, threads: int, make: Callable[[dict], dict]
+) -> dict[str, list[str]]:
   rows: dict[str, list[str]] = {}
   for work in _WORKS:
+    work = {**work, "threads": threads}
     forms = make(work)
     ratios = _ratios(work, floor, forms)
     for name, ratio in zip(forms, ratios, strict=True):
@@ -204,36 +250,42 @@ def _error(form: Callable[[], Patch], window: str | None) -> str:
 
 def main() -> None:
   """Prints both tables."""
-  benchmark_peers.limit_threads(tf, 1)
+  threads = int(sys.argv[1])
+  benchmark_peers.limit_threads(tf, threads)
 
   def fft_forms(work: dict) -> dict:
     forms = {
       name: _spectrogram(work, "fft", patch(work), jit_compile)
       for name, (patch, jit_compile) in _FFT_FORMS.items()
     }
-    return {**forms, "frames ready in the cache, XLA": _ready_frames(work)}
+    forms["frames ready in the cache, XLA"] = _ready_frames(work, True)
+    forms["frames ready in the cache, graph"] = _ready_frames(work, False)
+    return forms
 
   def kernel_forms(work: dict) -> dict:
-    return {
+    forms = {
       name: _spectrogram(work, "kernel", form(), False)
       for name, form in _KERNEL_FORMS.items()
     }
+    forms["clips in the cache, no gradient"] = _products_in_cache(work)
+    return forms
 
-  rows = _table("floor: rfft", fft_forms)
+  rows = _table("floor: rfft", threads, fft_forms)
   _print_row(["fft engine, time to a bare rfft", "W1", "W2", "W3"])
   print("|---" * 4 + "|")
   for name, cells in rows.items():
     _print_row([name, *cells])
   print()
-  rows = _table("floor: matmul", kernel_forms)
+  rows = _table("floor: matmul", threads, kernel_forms)
   _print_row(
     ["kernel engine, time to a bare product", "W1", "W2", "W3"]
     + ["largest error, hann", "largest error, flat"]
   )
   print("|---" * 6 + "|")
   for name, cells in rows.items():
-    errors = [_error(_KERNEL_FORMS[name], window) for window in ("hann", None)]
-    _print_row([name, *cells, *errors])
+    form = _KERNEL_FORMS.get(name)
+    windows = ("hann", None) if form else ()
+    _print_row([name, *cells, *(_error(form, window) for window in windows)])
 
 
 if __name__ == "__main__":
