@@ -93,7 +93,7 @@ def test_files_that_the_readme_names_exist():
 
 
 def test_table_of_differences_names_its_tests():
-  tests = (ROOT / "tests/layers_test.py").read_text()
+  tests = (ROOT / "tests/keras_differences_test.py").read_text()
   named = re.findall(r"`(test_difference_\w+)`", readme())
   defined = re.findall(r"^def (test_difference_\w+)", tests, re.MULTILINE)
   assert sorted(named) == sorted(defined)

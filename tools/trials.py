@@ -1,23 +1,23 @@
 """Times forms of the engines that were tried and rejected, beside today's.
 
-Run it from the root of the repository, with the number of threads:
+Run it from the root of the repository:
 
-    python -m tools.trials 1
+    python -m tools.trials --threads 1
 
 It prints the tables of docs/performance.md: the works W1, W2 and W3 of the
 benchmark, all forms in turns. Each form is today's code with one thing put in
-another's place, or with one thing left out, as a limit.
+another's place; the rows named "in the cache" leave out what lies around.
 """
 
 import contextlib
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
+from absl import app, flags
 
 import tfspec
 from tfspec import benchmark, benchmark_peers, benchmark_runs
@@ -30,6 +30,10 @@ from tfspec.ops import (
   window_ops,
 )
 from tools import accuracy
+
+_THREADS = flags.DEFINE_integer(
+  "threads", 1, "Threads of TensorFlow.", lower_bound=1
+)
 
 _ROUNDS = 15
 _WORKS = [
@@ -150,7 +154,11 @@ def _spectrogram(
 
 
 def _ready_frames(work: dict, jit_compile: bool) -> Callable[[], tf.Tensor]:
-  """Returns the work on clips whose frames lie in the cache: the limit."""
+  """Returns the work on clips whose frames lie in the cache: no framing.
+
+  XLA would take work that is the same in each turn out of the loop, so that
+  form multiplies the frames first, which is one pass more.
+  """
   clip = {**work, "batch": 1}
   rows = benchmark_peers.frames(benchmark_peers.noise(clip), clip)[0]
   missing = work["fft_length"] - work["frame_length"]
@@ -168,7 +176,6 @@ def _ready_frames(work: dict, jit_compile: bool) -> Callable[[], tf.Tensor]:
 
   @tf.function(jit_compile=True)
   def run() -> tf.Tensor:
-    # Multiplied, or else the same work would be taken out of the loop.
     return tf.map_fn(
       lambda i: transform(frames * tf.cast(i, tf.float32)),
       tf.range(work["batch"]),
@@ -182,7 +189,7 @@ def _products_in_cache(work: dict) -> Callable[[], tf.Tensor]:
   """Returns the product with the kernels clip by clip, without a gradient."""
   signals = tf.constant(benchmark_peers.noise(work))
   sizes = work["frame_length"], work["frame_step"]
-  window = window_ops.window("hann", work["frame_length"])
+  window = window_ops.window("hann", work["frame_length"], scaling="density")
   kernels = dft_ops.fourier_kernels(window, work["fft_length"])
   both = tf.constant(np.concatenate(kernels, axis=1), tf.float32)
   covered = (work["samples"] - sizes[0]) // sizes[1] * sizes[1] + sizes[0]
@@ -209,7 +216,9 @@ def _side_by_side(
 
 def _ratios(work: dict, floor: str, forms: dict) -> Iterator[float]:
   """Yields the median time of each form, to that of a floor."""
-  bare = benchmark_runs.prepare({**work, "peers": []})[floor]()
+  bare = benchmark_runs.prepare(
+    {**work, "threads": _THREADS.value, "peers": []}
+  )[floor]()
   calls = [bare.call, *forms.values()]
   seconds: list[list[float]] = [[] for _ in calls]
   for _ in range(_ROUNDS):
@@ -225,12 +234,9 @@ def _print_row(cells: list[str]) -> None:
   print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def _table(
-  floor: str, threads: int, make: Callable[[dict], dict]
-) -> dict[str, list[str]]:
+def _table(floor: str, make: Callable[[dict], dict]) -> dict[str, list[str]]:
   rows: dict[str, list[str]] = {}
   for work in _WORKS:
-    work = {**work, "threads": threads}
     forms = make(work)
     ratios = _ratios(work, floor, forms)
     for name, ratio in zip(forms, ratios, strict=True):
@@ -248,10 +254,10 @@ def _error(form: Callable[[], Patch], window: str | None) -> str:
     return f"{max(errors):.1e}"
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
   """Prints both tables."""
-  threads = int(sys.argv[1])
-  benchmark_peers.limit_threads(tf, threads)
+  del argv
+  benchmark_peers.limit_threads(tf, _THREADS.value)
 
   def fft_forms(work: dict) -> dict:
     forms = {
@@ -270,23 +276,24 @@ def main() -> None:
     forms["clips in the cache, no gradient"] = _products_in_cache(work)
     return forms
 
-  rows = _table("floor: rfft", threads, fft_forms)
+  rows = _table("floor: rfft", fft_forms)
   _print_row(["fft engine, time to a bare rfft", "W1", "W2", "W3"])
   print("|---" * 4 + "|")
   for name, cells in rows.items():
     _print_row([name, *cells])
   print()
-  rows = _table("floor: matmul", threads, kernel_forms)
+  rows = _table("floor: matmul", kernel_forms)
   _print_row(
     ["kernel engine, time to a bare product", "W1", "W2", "W3"]
     + ["largest error, hann", "largest error, flat"]
   )
   print("|---" * 6 + "|")
   for name, cells in rows.items():
-    form = _KERNEL_FORMS.get(name)
-    windows = ("hann", None) if form else ()
-    _print_row([name, *cells, *(_error(form, window) for window in windows)])
+    errors = ["", ""]  # Of the last row: its sums are those of today.
+    if form := _KERNEL_FORMS.get(name):
+      errors = [_error(form, window) for window in ("hann", None)]
+    _print_row([name, *cells, *errors])
 
 
 if __name__ == "__main__":
-  main()
+  app.run(main)
