@@ -10,10 +10,10 @@ _ROOT = pathlib.Path(__file__).resolve().parent
 
 def _version() -> str:
   """Reads `__version__` as text: importing tfspec would need TensorFlow."""
-  text = (_ROOT / "tfspec" / "__init__.py").read_text(encoding="utf-8")
+  text = (_ROOT / "tfspec" / "version.py").read_text(encoding="utf-8")
   match = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
   if match is None:
-    raise RuntimeError('tfspec/__init__.py has no line `__version__ = "..."`.')
+    raise RuntimeError('tfspec/version.py has no line `__version__ = "..."`.')
   return match.group(1)
 
 

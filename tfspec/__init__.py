@@ -8,12 +8,12 @@ from tfspec.ops.wav_ops import decode_wav
 from tfspec.spectrogram import Spectrogram
 from tfspec.transform import stft
 from tfspec.verify import verify
-
-__version__ = "0.1.0"
+from tfspec.version import __version__
 
 __all__ = [
   "Spectrogram",
   "SpectrogramConfig",
+  "__version__",
   "data",
   "decode_wav",
   "export_saved_model",

@@ -109,6 +109,8 @@ def clips(config: SpectrogramConfig) -> dict[str, np.ndarray]:
     "chirp": chirp,
     "impulse": impulse,
     "silence": np.zeros(length),
+    # Samples that 16 bits can hold.
+    "pcm16": np.round(noise * 2**15) / 2**15,
     "one_frame": noise[: config.frame_length],
     "short": noise[: config.frame_length - 1],
   }

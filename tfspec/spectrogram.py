@@ -175,7 +175,8 @@ def spectrogram(
     if rank == 2:
       batch = batch[tf.newaxis]
   if lengths is not None:
-    lengths = padding_ops.check_lengths(lengths, batch, rank == 3)
+    clips, _, samples = shape_ops.dims(batch)
+    lengths = padding_ops.check_lengths(lengths, clips, samples, rank == 3)
   (values,) = transform.apply(
     batch,
     config,
@@ -239,7 +240,10 @@ def _num_frames(lengths: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
 
 
 def decode_wav(
-  contents: tf.Tensor, config: SpectrogramConfig, channels: int | None = None
+  contents: tf.Tensor,
+  config: SpectrogramConfig,
+  channels: int | None = None,
+  max_samples: int | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Decodes a WAV file for a config.
 
@@ -248,6 +252,7 @@ def decode_wav(
     config: The config: its `data_format` says how the signals are laid out, and
       its `sample_rate_hz`, if there is one, what the rate must be.
     channels: How many channels the file must have, or None for any.
+    max_samples: How many samples a channel may have, or None for any number.
 
   Returns:
     Signals, float32 `[samples, channels]` or with channels first
@@ -257,7 +262,7 @@ def decode_wav(
     tf.errors.InvalidArgumentError: See `tfspec.decode_wav`.
   """
   signals, sample_rate_hz = wav_ops.decode_wav(
-    contents, channels, config.sample_rate_hz
+    contents, channels, config.sample_rate_hz, max_samples
   )
   if config.data_format == "channels_first":
     signals = tf.transpose(signals)

@@ -51,13 +51,17 @@ def center(
 
 
 def check_lengths(
-  lengths: tf.Tensor, signals: tf.Tensor, is_batch: bool
+  lengths: tf.Tensor,
+  batch: int | tf.Tensor,
+  samples: int | tf.Tensor,
+  is_batch: bool = True,
 ) -> tf.Tensor:
   """Returns the lengths of the clips of a batch, checked.
 
   Args:
     lengths: Integers, `[batch]`, or a scalar where a single clip was given.
-    signals: `[batch, channels, samples]`.
+    batch: How many clips there are.
+    samples: Samples of each clip, its padding among them.
     is_batch: Whether a batch was given.
 
   Returns:
@@ -73,8 +77,8 @@ def check_lengths(
   lengths = tf.convert_to_tensor(lengths)
   if not lengths.dtype.is_integer:
     raise TypeError(f"lengths must be integers. Got: {lengths.dtype.name}.")
-  batch, _, samples = shape_ops.dims(signals)
-  shape = [signals.shape[0]] if is_batch else []
+  known_batch = batch if isinstance(batch, int) else None
+  shape = [known_batch] if is_batch else []
   if not lengths.shape.is_compatible_with(shape):
     raise ValueError(
       "lengths must be [batch], or a scalar for one clip. Got: "

@@ -1,0 +1,124 @@
+"""The model card of an export: what its operator must know, in Markdown."""
+
+import tensorflow as tf
+
+from tfspec.config import SpectrogramConfig
+from tfspec.version import __version__
+
+_FORMULAS = {
+  "log": "log(max(|X|, floor)), the natural logarithm",
+  "magnitude": "max(|X|, floor)",
+  "psd": "|X|^2, doubled but for DC and Nyquist",
+  "real": "Re X",
+  "imag": "Im X",
+  "angle": "atan2(Im X, Re X), in radians",
+  "stft": "all Re X, then all Im X",
+}
+
+
+def model_card(
+  name: str,
+  config: SpectrogramConfig,
+  functions: dict[str, tf.types.experimental.PolymorphicFunction],
+  limits: dict[str, int | str],
+) -> str:
+  """Returns the model card.
+
+  Args:
+    name: Name of the model.
+    config: Config of its spectrogram.
+    functions: The signatures.
+    limits: What a request may hold, by name.
+
+  Returns:
+    Markdown.
+  """
+  values = config.resolved()
+  rate = values.sample_rate_hz
+  rate_text = "any; it is not checked" if rate is None else f"{rate} Hz"
+  kernels = "fixed"
+  if config.trainable:
+    kernels = "trained, stored in the variables"
+  lines = [
+    f"# {name}",
+    "",
+    "Spectrograms of sound, made by tfspec. With the window w, frame m and bin"
+    " k,",
+    "",
+    "    X[m, k] = sum over t of w[t] x[m frame_step + t]"
+    " exp(-2 pi i t k / fft_length)",
+    "",
+    f"and the values are {_FORMULAS[values.mode]}.",
+    "",
+    "| property | value |",
+    "|---|---|",
+    f"| config fingerprint | {config.fingerprint()} |",
+    f"| tfspec, TensorFlow | {__version__}, {tf.__version__} |",
+    f"| sample rate | {rate_text} |",
+    f"| mode, scaling | {values.mode}, {values.scaling} |",
+    f"| frame_length, frame_step, fft_length (samples) |"
+    f" {values.frame_length}, {values.frame_step}, {values.fft_length} |",
+    f"| window | {_window(values)} |",
+    f"| padding | {values.padding} |",
+    f"| floor | {values.floor:.6g} |",
+    f"| num_bins | {values.num_bins}, {_bins(values)} |",
+    f"| engine, kernels | {values.engine}, {kernels} |",
+    "",
+    "## Signatures",
+    "",
+    "| signature | inputs | outputs |",
+    "|---|---|---|",
+  ]
+  for signature, function in functions.items():
+    concrete = function.get_concrete_function()
+    inputs = concrete.structured_input_signature[0]
+    lines.append(
+      f"| {signature} | {_tensors({s.name: s for s in inputs})} |"
+      f" {_tensors(concrete.structured_outputs)} |"
+    )
+  lines += [
+    "",
+    "-1 is a size that each request chooses. `signals` of float32 are usually"
+    " in [-1, 1], of int16 they are divided by 32768. `lengths` may be left"
+    " out; else it says how many samples of each row are its own: what stands"
+    " behind them does not matter, and frames beyond `num_frames` are zero."
+    " `wav_bytes` are whole WAV files.",
+    "",
+    "## Limits",
+    "",
+    "A request beyond them is answered with INVALID_ARGUMENT and a sentence."
+    " One bad row fails its whole batch.",
+    "",
+    "| limit | value |",
+    "|---|---|",
+    *(f"| {key} | {value} |" for key, value in limits.items()),
+    "",
+    "## Proof",
+    "",
+    "`tfspec verify FOLDER` replays `goldens.npz` through each signature, and"
+    " through training's own operations as `config.textproto` describes them.",
+    "",
+  ]
+  return "\n".join(lines)
+
+
+def _window(config: SpectrogramConfig) -> str:
+  if isinstance(config.window, tuple) and len(config.window) > 8:
+    return f"{len(config.window)} given values"
+  kind = "periodic" if config.periodic else "symmetric"
+  return "none" if config.window is None else f"{config.window}, {kind}"
+
+
+def _bins(config: SpectrogramConfig) -> str:
+  if config.sample_rate_hz is None:
+    return f"bin k at k / {config.fft_length} cycles per sample"
+  return f"bin k at k {config.sample_rate_hz / config.fft_length:g} Hz"
+
+
+def _tensors(specs: dict[str, tf.TensorSpec]) -> str:
+  texts = []
+  for name, spec in sorted(specs.items()):
+    shape = spec.shape
+    sizes = "any" if shape.rank is None else [s or -1 for s in shape.as_list()]
+    texts.append(f"`{name}` {spec.dtype.name} {sizes}")
+  return ", ".join(texts)
