@@ -21,6 +21,8 @@ from tfspec import goldens as contract
 _CONFIG = tfspec.SpectrogramConfig(
   frame_length=64, frame_step=24, sample_rate_hz=8000
 )
+# What a server puts in where a request has no lengths.
+_ALL = tf.zeros([0], tf.int32)
 _LAYOUTS = {
   "flat": {},
   "image": {"expand_dims": True},
@@ -68,7 +70,8 @@ def _wav(samples, channels=1, sample_rate=8000):
 
 def _serve(model, signals):
   serve = model.signatures["serving_default"]
-  return serve(signals=tf.constant(signals))["spectrogram"].numpy()
+  outputs = serve(signals=tf.constant(signals), lengths=_ALL)
+  return outputs["spectrogram"].numpy()
 
 
 def _run_wav(model, files):
@@ -99,21 +102,23 @@ def _assert_close(actual, expected):
 )
 def test_signatures(load, config, channels, signals, spectrogram):
   signatures = load(config, channels).signatures
-  assert sorted(signatures) == ["serving_default", "wav"]
-  serve, wav = signatures["serving_default"], signatures["wav"]
-  (inputs,) = serve.structured_input_signature[1].items()
-  assert inputs == ("signals", tf.TensorSpec(signals, tf.float32, "signals"))
-  (inputs,) = wav.structured_input_signature[1].items()
-  assert inputs == ("wav_bytes", tf.TensorSpec([None], tf.string, "wav_bytes"))
-  (output,) = serve.structured_outputs.items()
-  assert output[0] == "spectrogram" and output[1].dtype == tf.float32
-  assert output[1].shape.as_list() == spectrogram
-  outputs = wav.structured_outputs
-  assert sorted(outputs) == ["num_frames", "spectrogram"]
-  assert outputs["num_frames"].dtype == tf.int32
-  assert outputs["num_frames"].shape.rank == 1
-  assert outputs["spectrogram"].dtype == tf.float32
-  assert outputs["spectrogram"].shape.rank == len(spectrogram)
+  assert sorted(signatures) == ["pcm16", "serving_default", "wav"]
+  lengths = tf.TensorSpec([None], tf.int32, "lengths")
+  for name, dtype in (("serving_default", tf.float32), ("pcm16", tf.int16)):
+    assert signatures[name].structured_input_signature[1] == {
+      "signals": tf.TensorSpec(signals, dtype, "signals"),
+      "lengths": lengths,
+    }
+  assert signatures["wav"].structured_input_signature[1] == {
+    "wav_bytes": tf.TensorSpec([None], tf.string, "wav_bytes")
+  }
+  for signature in signatures.values():
+    outputs = signature.structured_outputs
+    assert sorted(outputs) == ["num_frames", "spectrogram"]
+    assert outputs["num_frames"].dtype == tf.int32
+    assert outputs["num_frames"].shape.as_list() == [None]
+    assert outputs["spectrogram"].dtype == tf.float32
+    assert outputs["spectrogram"].shape.as_list() == spectrogram
 
 
 def test_batch_and_time_are_free(load):
@@ -289,7 +294,11 @@ def test_remains_of_another_export_are_left_alone(tmp_path):
 
 def test_assets(load):
   assets = load(path=True) / "assets"
-  assert sorted(os.listdir(assets)) == ["config.textproto", "goldens.npz"]
+  assert sorted(os.listdir(assets)) == [
+    "config.textproto",
+    "goldens.npz",
+    "model_card.md",
+  ]
   assert tfspec.load_config(assets / "config.textproto") == _CONFIG
   stored = contract.load(assets / "goldens.npz", _CONFIG)
   assert {golden.name for golden in stored} == set(contract.clips(_CONFIG))
@@ -360,7 +369,9 @@ for folder in sys.argv[1:]:
   model = tf.saved_model.load(str(folder / "1"))
   signals = tf.constant(np.load(folder / "signals.npy"))
   files = [path.read_bytes() for path in sorted(folder.glob("*.wav"))]
-  served = model.signatures["serving_default"](signals=signals)
+  served = model.signatures["serving_default"](
+    signals=signals, lengths=tf.zeros([0], tf.int32)
+  )
   from_wav = model.signatures["wav"](wav_bytes=tf.constant(files))
   np.savez(
     folder / "result.npz",

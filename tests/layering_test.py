@@ -5,7 +5,7 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = [
-  ["tfspec.proto.spectrogram_config_pb2"],
+  ["tfspec.proto.spectrogram_config_pb2", "tfspec.version"],
   ["tfspec.ops.length_ops", "tfspec.ops.window_ops", "tfspec.ops.dft_ops"],
   ["tfspec.config_rules", "tfspec.config_proto"],
   ["tfspec.config", "tfspec.errors", "tfspec.benchmark_peers"],
@@ -18,7 +18,14 @@ LAYERS = [
   ["tfspec.ops.stft_ops"],
   ["tfspec.transform"],
   ["tfspec.spectrogram"],
-  ["tfspec.goldens", "tfspec.plot", "tfspec.data.records"],
+  [
+    "tfspec.goldens",
+    "tfspec.model_card",
+    "tfspec.plot",
+    "tfspec.servable",
+    "tfspec.serving_requests",
+    "tfspec.data.records",
+  ],
   [
     "tfspec.layers",
     "tfspec.export",

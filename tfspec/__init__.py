@@ -8,12 +8,11 @@ from tfspec.ops.wav_ops import decode_wav
 from tfspec.spectrogram import Spectrogram
 from tfspec.transform import stft
 from tfspec.verify import verify
-from tfspec.version import __version__
+from tfspec.version import __version__ as __version__
 
 __all__ = [
   "Spectrogram",
   "SpectrogramConfig",
-  "__version__",
   "data",
   "decode_wav",
   "export_saved_model",

@@ -59,6 +59,26 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
   command.add_argument(
     "--channels", type=int, help="channels of the signals; unset: mono"
   )
+  command.add_argument(
+    "--max_samples",
+    type=int,
+    help="rows times samples of a request; unset: 30 minutes",
+  )
+  command.add_argument(
+    "--max_wav_bytes",
+    type=int,
+    help="bytes of WAV files of a request; unset: max_samples in 32 bits",
+  )
+  command.add_argument(
+    "--non_finite",
+    default="reject",
+    help="what to do with NaN and infinities, reject or pass (default: reject)",
+  )
+  command.add_argument(
+    "--jit_compile",
+    action="store_true",
+    help="compile by XLA, which the server must have",
+  )
   _add_config_arguments(command)
   command.set_defaults(run=_export)
 
@@ -161,7 +181,15 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
   config = _config(arguments)
-  export_saved_model(config, arguments.path, arguments.channels)
+  export_saved_model(
+    config,
+    arguments.path,
+    arguments.channels,
+    max_samples=arguments.max_samples,
+    max_wav_bytes=arguments.max_wav_bytes,
+    non_finite=arguments.non_finite,
+    jit_compile=arguments.jit_compile,
+  )
   print(f"exported {arguments.path}, config {config.fingerprint()}")
   return 0
 

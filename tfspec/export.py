@@ -51,10 +51,10 @@ def export_saved_model(
   With `channels` the signals are `[batch, samples, channels]`, or with channels
   first `[batch, channels, samples]`. Batch and samples are free. `lengths`,
   int32 `[batch]`, says how many samples of each row are its own. It may be
-  left out of a request, and in Python be empty: all are. Each row gives what it
-  gives alone; beyond its `num_frames` it is zero. A Keras model gets the lengths
-  as a mask; one that takes a fixed number of samples gets shorter files filled
-  up with zeros.
+  left out of a request, and in Python be empty: all are. Each row gives what
+  it gives alone; beyond its `num_frames` it is zero. A Keras model gets the
+  lengths as a mask; one that takes a fixed number of samples gets shorter files
+  filled up with zeros.
 
   A request that breaks a limit, or that has a file which cannot be read or has
   other channels or another sample rate than the config, fails as a whole with
@@ -128,9 +128,11 @@ def export_saved_model(
         for asset in sorted(os.listdir(folder))
       ]
       tf.saved_model.save(served, partial, served.functions)
-    requests = serving_requests.examples(
-      served.signals_shape, spectrogram.config, list(served.functions)
+    clip = goldens_lib.clips(spectrogram.config)["pcm16"]
+    inputs = serving_requests.inputs(
+      clip, served.signals_shape, spectrogram.config
     )
+    requests = {name: inputs[name] for name in served.functions}
     serving_requests.save_warmup(partial, name, requests)
     try:
       tf.io.gfile.rename(partial, target)
@@ -237,10 +239,10 @@ def _write_assets(
     return
   predictions = {}
   for golden in goldens:
-    signals = serving_requests.rows(
+    inputs = serving_requests.inputs(
       golden.signals, served.signals_shape, spectrogram.config
     )
-    outputs = served.functions["serving_default"](signals)
+    outputs = served.functions["serving_default"](**inputs["serving_default"])
     for output, value in outputs.items():
       predictions[f"{golden.name}/{output}"] = value.numpy()[0]
   np.savez_compressed(os.path.join(folder, PREDICTIONS_ASSET), **predictions)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -235,7 +237,11 @@ class Servable(tf.Module):
   ) -> dict[str, tf.Tensor]:
     samples = tf.shape(signals)[1 if self._last else 2]
     mask = tf.sequence_mask(lengths, samples)
-    outputs = self.model(signals, training=False, mask=mask)
+    with warnings.catch_warnings():
+      # That the outermost model passes no mask on says nothing here.
+      name = re.escape(f"Layer {self.model.name!r}")
+      warnings.filterwarnings("ignore", f"{name} .* does not support masking")
+      outputs = self.model(signals, training=False, mask=mask)
     if isinstance(outputs, dict):
       return outputs
     if isinstance(outputs, list | tuple):

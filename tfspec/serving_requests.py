@@ -6,7 +6,6 @@ import struct
 import numpy as np
 import tensorflow as tf
 
-from tfspec import goldens
 from tfspec.config import SpectrogramConfig
 
 
@@ -59,41 +58,43 @@ def rows(
   return np.stack([signals[np.newaxis]] * shape[axis], axis)
 
 
-def examples(
-  shape: list[int | None], config: SpectrogramConfig, names: list[str]
-) -> dict[str, dict[str, np.ndarray]]:
-  """Returns inputs for signatures: a few frames of noise.
+def inputs(
+  clip: np.ndarray, shape: list[int | None], config: SpectrogramConfig
+) -> dict[str, dict[str, tf.Tensor]]:
+  """Returns inputs of every signature that stand for one mono clip.
 
   Args:
+    clip: The clip, `[samples]`, in [-1, 1).
     shape: Shape of the input `signals` of the served model.
     config: The config.
-    names: Names of the signatures.
 
   Returns:
     Inputs by name, by signature.
   """
-  clip = goldens.clips(config)["pcm16"]
   signals = rows(clip, shape, config)
   last = config.data_format == "channels_last"
-  channels = 1 if len(shape) == 2 else shape[2 if last else 1]
+  mono = len(shape) == 2
+  samples = signals.shape[1 if last or mono else 2]
+  channels = 1 if mono else shape[2 if last else 1]
+  own = clip[:samples]
   contents = wav_file(
-    np.stack([clip] * channels, 1)[: signals.shape[1 if last else -1]],
-    config.sample_rate_hz or 16000,
+    np.stack([own] * channels, 1), config.sample_rate_hz or 16000
   )
-  lengths = np.array([signals.shape[1 if last else -1]], np.int32)
-  floats = {"signals": signals, "lengths": lengths}
+  lengths = tf.constant([len(own)], tf.int32)
   pcm16 = np.round(signals * 2**15).astype(np.int16)
-  inputs = {
-    "pcm16": {"signals": pcm16, "lengths": lengths},
-    "wav": {"wav_bytes": np.array([contents], object)},
+  floats = {"signals": tf.constant(signals), "lengths": lengths}
+  return {
+    "serving_default": floats,
+    "pcm16": {"signals": tf.constant(pcm16), "lengths": lengths},
+    "wav": {"wav_bytes": tf.constant([contents])},
+    "spectrogram": floats,
   }
-  return {name: inputs.get(name, floats) for name in names}
 
 
 def save_warmup(
   path: str,
   model_name: str,
-  requests: dict[str, dict[str, np.ndarray]],
+  requests: dict[str, dict[str, tf.Tensor]],
 ) -> None:
   """Writes the requests that TF Serving replays before it takes others [1].
 
@@ -119,7 +120,7 @@ def save_warmup(
 def _predict_request(
   model_name: str,
   signature: str,
-  inputs: dict[str, np.ndarray],
+  inputs: dict[str, tf.Tensor],
 ) -> bytes:
   """Returns a serialized `tensorflow.serving.PredictRequest`.
 
@@ -129,7 +130,7 @@ def _predict_request(
   spec = _field(1, model_name.encode()) + _field(3, signature.encode())
   message = _field(1, spec)
   for name, value in inputs.items():
-    tensor = tf.make_tensor_proto(value).SerializeToString()
+    tensor = tf.make_tensor_proto(value.numpy()).SerializeToString()
     message += _field(2, _field(1, name.encode()) + _field(2, tensor))
   return message
 

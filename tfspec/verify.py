@@ -2,19 +2,24 @@
 
 import dataclasses
 import os
-import struct
+import zipfile
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from tfspec import goldens as goldens_lib
-from tfspec import layers, transform
+from tfspec import layers, serving_requests, transform
+from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig, load_config
 from tfspec.data.dataset import spectrogram_fn
-from tfspec.export import CONFIG_ASSET, GOLDENS_ASSET
+from tfspec.export import CONFIG_ASSET, GOLDENS_ASSET, PREDICTIONS_ASSET
 from tfspec.goldens import Deviation, Golden
 from tfspec.spectrogram import Spectrogram
+
+# What a prediction may be off by, relative to the largest value of its output:
+# another machine adds in another order.
+_PREDICTION_BOUND = 1e-4
 
 # Runs clips of one length, and yields what each of them gave, any number of
 # times, in the config's layout for a mono clip.
@@ -71,11 +76,11 @@ class Report:
     lines += [f"FAILED {problem}" for problem in self.problems]
     if self.results:
       lines.append(
-        f"{'route':<18}{'worst clip':<12}{'largest error':>14}{'bound':>10}"
+        f"{'route':<22}{'worst clip':<12}{'largest error':>14}{'bound':>10}"
       )
     for result in self.results:
       lines.append(
-        f"{result.route:<18}{result.golden:<12}{result.error:>14.1e}"
+        f"{result.route:<22}{result.golden:<12}{result.error:>14.1e}"
         f"{result.bound:>10.1e}  {'ok' if result.ok else 'FAILED'}"
         f"{' ' if result.note else ''}{result.note}"
       )
@@ -89,7 +94,9 @@ def verify(path: str | os.PathLike[str]) -> Report:
   The routes are the ops run eagerly, in a `tf.function`, compiled by XLA, in
   `dataset.map` and in the Keras layer, all built from the exported config and
   the exported kernels, and the signatures of the SavedModel. Each value of each
-  must be within its bound of the float64 result that was stored at export.
+  must be within its bound of the float64 result that was stored at export. The
+  predictions of a Keras model must be those of its export, to a relative 1e-4
+  of the largest value of the output.
 
   Args:
     path: Folder that `tfspec.export_saved_model` wrote.
@@ -119,17 +126,26 @@ def verify(path: str | os.PathLike[str]) -> Report:
     return Report(folder, fingerprint, (str(e),), ())
   try:
     model = tf.saved_model.load(folder)
-    routes = _routes(config, model)
+    routes = {**_own_routes(config, model), **_served_routes(config, model)}
   except Exception as e:  # Whatever a damaged file makes TensorFlow raise.
     problem = f"The model must load. Got: {_first_line(e)}"
     return Report(folder, fingerprint, (problem,), ())
   results = [
     _replay(name, run, config, goldens) for name, run in routes.items()
   ]
+  if "spectrogram" in model.signatures:
+    path = os.path.join(folder, "assets", PREDICTIONS_ASSET)
+    try:
+      results += _predictions(config, model, goldens, path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+      problem = f"{path}: the file must hold every prediction. Got: {e!r}."
+      return Report(folder, fingerprint, (problem,), tuple(results))
   return Report(folder, fingerprint, (), tuple(results))
 
 
-def _routes(config: SpectrogramConfig, model: tf.Module) -> dict[str, _Route]:
+def _own_routes(
+  config: SpectrogramConfig, model: tf.Module
+) -> dict[str, _Route]:
   spectrogram = Spectrogram(config)
   layer = layers.STFTSpectrogram.from_spectrogram_config(config)
   layer.build((None, None, None))
@@ -142,10 +158,6 @@ def _routes(config: SpectrogramConfig, model: tf.Module) -> dict[str, _Route]:
   graph = tf.function(spectrogram, input_signature=[open_length])
   xla = tf.function(spectrogram, jit_compile=True)
   map_fn = spectrogram_fn(spectrogram)
-  serve = model.signatures["serving_default"]
-  # The rank says whether the export has a channels axis, its size how many.
-  shape = serve.structured_input_signature[1]["signals"].shape.as_list()
-  channels = None if len(shape) == 2 else shape[2 if last else 1]
 
   def dataset_map(signals: np.ndarray) -> tf.Tensor:
     return next(iter(tf.data.Dataset.from_tensors(signals).map(map_fn)))
@@ -154,32 +166,144 @@ def _routes(config: SpectrogramConfig, model: tf.Module) -> dict[str, _Route]:
     clip = signals[:, np.newaxis] if last else signals[np.newaxis]
     return layer(clip[np.newaxis])[0]
 
-  def saved_model(batch: np.ndarray) -> tf.Tensor:
-    if channels is None:
-      batch = batch[:, :, 0] if last else batch[:, 0]
-    return serve(signals=tf.constant(batch))["spectrogram"]
-
-  def saved_model_wav(batch: np.ndarray) -> tf.Tensor:
-    rate = config.sample_rate_hz or 16000
-    files = [_wav_file(clip if last else clip.T, rate) for clip in batch]
-    wav = model.signatures["wav"]
-    outputs = wav(wav_bytes=tf.constant(files))
-    samples = batch.shape[1 if last else 2]
-    if set(outputs["num_frames"].numpy()) != {config.num_frames(samples)}:
-      raise ValueError("num_frames must be the number of frames.")
-    if config.sample_rate_hz is not None:
-      _check_refused(wav, _wav_file(batch[0] if last else batch[0].T, rate + 1))
-    return outputs["spectrogram"]
-
   return {
     "eager": _one_by_one(spectrogram),
     "tf.function": _one_by_one(graph),
     "XLA": _one_by_one(xla),
     "dataset.map": _one_by_one(dataset_map),
     "Keras layer": _one_by_one(keras_layer),
-    "SavedModel": _in_batches(saved_model, config, channels or 1),
-    "SavedModel wav": _in_batches(saved_model_wav, config, channels or 1),
   }
+
+
+def _signals_shape(model: tf.Module) -> list[int | None]:
+  serve = model.signatures["serving_default"]
+  return serve.structured_input_signature[1]["signals"].shape.as_list()
+
+
+def _served_routes(
+  config: SpectrogramConfig, model: tf.Module
+) -> dict[str, _Route]:
+  """Returns the routes of the signatures that give a spectrogram."""
+  # The rank says whether the export has a channels axis, its size how many.
+  shape = _signals_shape(model)
+  last = config.data_format == "channels_last"
+  channels = None if len(shape) == 2 else shape[2 if last else 1]
+  time = 1 if last else 2
+  fixed = shape[time if channels else 1]
+
+  def run(name: str, batch: np.ndarray, padding: int) -> np.ndarray:
+    """Runs a batch with rubbish behind the end of its clips."""
+    samples = batch.shape[time]
+    if fixed is not None:
+      padding = fixed - samples
+    paddings = [[0, 0]] * 3
+    paddings[time] = [0, padding]
+    rubbish = 1000 if batch.dtype == np.int16 else np.nan
+    batch = np.pad(batch, paddings, constant_values=rubbish)
+    if channels is None:
+      batch = batch[:, :, 0] if last else batch[:, 0]
+    lengths = [samples] * len(batch) if padding else []
+    outputs = model.signatures[name](
+      signals=tf.constant(batch), lengths=tf.constant(lengths, tf.int32)
+    )
+    return _own_frames(outputs, config, samples)
+
+  def wav(batch: np.ndarray) -> np.ndarray:
+    rate = config.sample_rate_hz or 16000
+    clips = [clip if last else clip.T for clip in batch]
+    files = [serving_requests.wav_file(clip, rate) for clip in clips]
+    serve = model.signatures["wav"]
+    outputs = serve(wav_bytes=tf.constant(files))
+    if config.sample_rate_hz is not None:
+      _check_refused(serve, serving_requests.wav_file(clips[0], rate + 1))
+    return _own_frames(outputs, config, batch.shape[time])
+
+  def pcm16(batch: np.ndarray) -> np.ndarray:
+    return run("pcm16", np.round(batch * 2**15).astype(np.int16), 0)
+
+  def route(name: str, run: Callable[[np.ndarray], np.ndarray]) -> _Route:
+    in_batches = _in_batches(run, config, channels or 1)
+
+    def some(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
+      if fixed is not None and len(goldens[0].signals) > fixed:
+        return ()
+      if name == "SavedModel pcm16":
+        goldens = [golden for golden in goldens if _fits_pcm16(golden)]
+      return in_batches(goldens) if goldens else ()
+
+    return some
+
+  front = "spectrogram"
+  if front in model.signatures:
+    runs = {"SavedModel": lambda batch: run(front, batch, 5)}
+  else:
+    front = "serving_default"
+    runs = {
+      "SavedModel": lambda batch: run(front, batch, 0),
+      "SavedModel lengths": lambda batch: run(front, batch, 5),
+      "SavedModel pcm16": pcm16,
+      "SavedModel wav": wav,
+    }
+  return {name: route(name, run) for name, run in runs.items()}
+
+
+def _fits_pcm16(golden: Golden) -> bool:
+  scaled = golden.signals * 2**15
+  return bool(np.all((scaled == np.round(scaled)) & (scaled < 2**15)))
+
+
+def _own_frames(
+  outputs: dict[str, tf.Tensor], config: SpectrogramConfig, samples: int
+) -> np.ndarray:
+  """Returns the frames of clips that all have as many samples."""
+  count = config.num_frames(samples)
+  found = outputs["num_frames"].numpy()
+  if np.any(found != count):
+    raise ValueError(f"num_frames must be {count}. Got: {found.tolist()}.")
+  values = outputs["spectrogram"].numpy()
+  axis = spectrogram_lib.time_axis(config)
+  own, rest = np.split(values, [count], axis)
+  if np.any(rest):
+    raise ValueError("Beyond num_frames the spectrogram must be zero.")
+  return own
+
+
+def _predictions(
+  config: SpectrogramConfig,
+  model: tf.Module,
+  goldens: list[Golden],
+  path: str,
+) -> list[RouteResult]:
+  """Compares what the model answers with what it answered at its export."""
+  with np.load(path, allow_pickle=False) as archive:
+    stored = dict(archive)
+  shape = _signals_shape(model)
+  results = []
+  for name in ("serving_default", "pcm16", "wav"):
+    worst = RouteResult(f"model {name}", goldens[0].name, 0.0, 1.0)
+    for golden in goldens:
+      if name == "pcm16" and not _fits_pcm16(golden):
+        continue
+      inputs = serving_requests.inputs(golden.signals, shape, config)[name]
+      try:
+        outputs = model.signatures[name](**inputs)
+      except Exception as e:  # A route that cannot run is a finding.
+        note = _first_line(e)
+        worst = RouteResult(worst.route, golden.name, np.inf, 0.0, note)
+        break
+      for output, value in outputs.items():
+        expected = stored[f"{golden.name}/{output}"]
+        # A clip without frames may have no prediction: NaN, then as now.
+        size = np.max(np.abs(expected), initial=0.0, where=~np.isnan(expected))
+        bound = float(_PREDICTION_BOUND * (size or 1.0))
+        found = value.numpy()[0]
+        error = np.inf
+        if np.array_equal(np.isnan(found), np.isnan(expected)):
+          error = float(np.nanmax(np.abs(found - expected), initial=0.0))
+        if error * worst.bound > worst.error * bound:
+          worst = RouteResult(worst.route, golden.name, error, bound)
+    results.append(worst)
+  return results
 
 
 def _one_by_one(run: Callable[[np.ndarray], tf.Tensor]) -> _Route:
@@ -257,30 +381,6 @@ def _channel(
   return (
     values[:, some] if config.data_format == "channels_last" else values[some]
   )
-
-
-def _wav_file(signals: np.ndarray, sample_rate_hz: int) -> bytes:
-  """Returns a WAV file of `[samples, channels]`, float32."""
-  data = np.ascontiguousarray(signals).tobytes()
-  channels = signals.shape[1]
-  block = 4 * channels
-  header = struct.pack(
-    "<4sI4s4sIHHIIHH4sI",
-    b"RIFF",
-    36 + len(data),
-    b"WAVE",
-    b"fmt ",
-    16,
-    3,
-    channels,
-    sample_rate_hz,
-    sample_rate_hz * block,
-    block,
-    32,
-    b"data",
-    len(data),
-  )
-  return header + data
 
 
 def _first_line(error: Exception) -> str:

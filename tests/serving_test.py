@@ -1,0 +1,336 @@
+"""Tests of what an export does behind a server: limits, lengths, models."""
+
+import dataclasses
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+
+import tfspec
+from tfspec import errors, serving_requests
+
+_CONFIG = tfspec.SpectrogramConfig(
+  frame_length=64, frame_step=24, sample_rate_hz=8000
+)
+_ALL = tf.zeros([0], tf.int32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """Returns the folder of an export that takes 1000 samples."""
+  path = tmp_path_factory.mktemp("models") / "speech" / "1"
+  tfspec.export_saved_model(_CONFIG, path, max_samples=1000)
+  return path
+
+
+@pytest.fixture(scope="module")
+def served(folder):
+  return tf.saved_model.load(str(folder)).signatures
+
+
+def _signals(*shape):
+  random = np.random.default_rng(shape)
+  return (0.1 * random.standard_normal(shape)).astype(np.float32)
+
+
+def _wav(samples, sample_rate_hz=8000):
+  return serving_requests.wav_file(_signals(samples, 1), sample_rate_hz)
+
+
+def _refused(signature, **inputs):
+  """Returns the sentence of a request that must be refused."""
+  with pytest.raises(tf.errors.InvalidArgumentError) as error:
+    signature(**inputs)
+  return errors.sentence(error.value)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", "center"])
+def test_each_row_gives_what_it_gives_alone(padding, tmp_path):
+  config = dataclasses.replace(_CONFIG, padding=padding)
+  tfspec.export_saved_model(config, tmp_path / "1")
+  signatures = tf.saved_model.load(str(tmp_path / "1")).signatures
+  lengths = [300, 64, 63, 0]
+  batch = np.full([4, 300], np.nan, np.float32)
+  clips = [_signals(n) for n in lengths]
+  for row, clip in zip(batch, clips, strict=True):
+    row[: len(clip)] = clip
+  outputs = signatures["serving_default"](
+    signals=tf.constant(batch), lengths=tf.constant(lengths)
+  )
+  found = outputs["num_frames"].numpy().tolist()
+  assert found == [config.num_frames(n) for n in lengths]
+  for row, count, clip in zip(
+    outputs["spectrogram"].numpy(), found, clips, strict=True
+  ):
+    expected = tfspec.Spectrogram(config)(clip).numpy()
+    np.testing.assert_allclose(row[:count], expected, atol=1e-5)
+    assert not row[count:].any()
+
+
+def test_pcm16_is_the_signal_over_full_scale(served):
+  pcm = np.random.default_rng(3).integers(-(2**15), 2**15, (2, 300), np.int16)
+  from_pcm = served["pcm16"](signals=tf.constant(pcm), lengths=_ALL)
+  from_floats = served["serving_default"](
+    signals=tf.constant(pcm / np.float32(2**15)), lengths=_ALL
+  )
+  for name in ("spectrogram", "num_frames"):
+    np.testing.assert_array_equal(from_pcm[name], from_floats[name])
+
+
+def test_as_many_samples_as_allowed(served):
+  for shape in ((1, 1000), (10, 100), (0, 5000)):
+    outputs = served["serving_default"](signals=_signals(*shape), lengths=_ALL)
+    assert outputs["spectrogram"].shape[0] == shape[0]
+  assert served["wav"](wav_bytes=[_wav(1000)])["num_frames"].numpy() == [40]
+
+
+@pytest.mark.parametrize("name", ["serving_default", "pcm16"])
+@pytest.mark.parametrize("shape", [(1, 1001), (3, 334)])
+def test_too_many_samples(served, name, shape):
+  dtype = tf.int16 if name == "pcm16" else tf.float32
+  signals = tf.zeros(shape, dtype)
+  assert _refused(served[name], signals=signals, lengths=_ALL) == (
+    "signals must have at most 1000 samples, rows times samples. Got: "
+    f"{shape[0]} rows of {shape[1]} samples."
+  )
+
+
+def test_wav_limits(served):
+  wav = served["wav"]
+  assert _refused(wav, wav_bytes=[_wav(1001)]) == (
+    "wav: there must be at most 1000 samples. Got: 1001 in the file."
+  )
+  # Each is small, but the batch that holds them would not be.
+  assert _refused(wav, wav_bytes=[_wav(600), _wav(1)]) == (
+    "signals must have at most 1000 samples, rows times samples. Got: "
+    "2 rows of 600 samples."
+  )
+  limit = 4 * 1000 + 2**20
+  assert _refused(wav, wav_bytes=[b"x" * limit, b"x"]) == (
+    f"wav_bytes must be at most {limit} bytes. Got: {limit + 1} bytes."
+  )
+  assert "sample rate must be 8000 Hz" in _refused(
+    wav, wav_bytes=[_wav(100), _wav(100, 16000)]
+  )
+
+
+@pytest.mark.parametrize(
+  ("lengths", "sentence"),
+  [
+    ([300], "lengths must be one a clip. Got: 1 lengths, 2 clips."),
+    ([-1, 3], "lengths must be in [0, samples]. Got: lengths from -1 to 3, "),
+    ([0, 301], "lengths must be in [0, samples]. Got: lengths from 0 to 301, "),
+  ],
+)
+def test_wrong_lengths(served, lengths, sentence):
+  for name, dtype in (("serving_default", tf.float32), ("pcm16", tf.int16)):
+    found = _refused(
+      served[name], signals=tf.zeros([2, 300], dtype), lengths=lengths
+    )
+    assert found.startswith(sentence)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_non_finite_samples(served, bad, tmp_path):
+  signals = _signals(2, 300)
+  signals[1, 250] = bad
+  sentence = "signals must be finite. Got: a NaN or an infinity in row 1."
+  serve = served["serving_default"]
+  assert _refused(serve, signals=signals, lengths=_ALL) == sentence
+  file = serving_requests.wav_file(signals[1][:, np.newaxis], 8000)
+  assert _refused(served["wav"], wav_bytes=[_wav(9), file]) == sentence
+  # Behind the end of its clip it is no sample.
+  outputs = serve(signals=signals, lengths=[300, 250])
+  assert np.isfinite(outputs["spectrogram"]).all()
+
+  tfspec.export_saved_model(_CONFIG, tmp_path / "1", non_finite="pass")
+  passing = tf.saved_model.load(str(tmp_path / "1")).signatures
+  values = passing["serving_default"](signals=signals, lengths=_ALL)
+  spoiled = ~np.isfinite(values["spectrogram"]).all(-1)
+  assert not spoiled[0].any()
+  # Frames m with 24 m <= 250 < 24 m + 64.
+  assert np.flatnonzero(spoiled[1]).tolist() == [8, 9]
+
+
+@pytest.mark.parametrize(
+  ("limits", "sentence"),
+  [
+    ({"max_samples": 0}, "max_samples must be at least 1. Got: max_samples=0."),
+    ({"max_wav_bytes": -1}, "max_wav_bytes must be at least 1. Got: "),
+    ({"non_finite": "drop"}, "non_finite must be one of reject, pass. Got: "),
+  ],
+)
+def test_wrong_limits(limits, sentence, tmp_path):
+  with pytest.raises(ValueError) as error:
+    tfspec.export_saved_model(_CONFIG, tmp_path / "1", **limits)
+  assert str(error.value).startswith(sentence)
+  assert not os.listdir(tmp_path)
+
+
+def test_default_limits(tmp_path):
+  tfspec.export_saved_model(_CONFIG, tmp_path / "1")
+  card = (tmp_path / "1" / "assets" / "model_card.md").read_text()
+  assert f"| max_samples | {30 * 60 * 8000} |" in card
+
+
+def test_model_card(folder):
+  card = (folder / "assets" / "model_card.md").read_text()
+  assert card.startswith("# speech\n")
+  for fact in (
+    _CONFIG.fingerprint(),
+    tfspec.__version__,
+    tf.__version__,
+    "8000 Hz",
+    "log(max(|X|, floor))",
+    "| 64, 24, 64 |",
+    "| pcm16 | `lengths` int32 [-1], `signals` int16",
+    "| max_samples | 1000 |",
+    "| non_finite | reject |",
+  ):
+    assert fact in card, fact
+
+
+def _field_of(message, number):
+  """Returns the contents of fields of bytes in a protocol buffer message."""
+  found, at = [], 0
+  while at < len(message):
+    tag, at = message[at], at + 1
+    size = shift = 0
+    while True:
+      byte, at = message[at], at + 1
+      size |= (byte & 127) << shift
+      shift += 7
+      if byte < 128:
+        break
+    if tag >> 3 == number:
+      found.append(message[at : at + size])
+    at += size
+  return found
+
+
+def test_warmup_requests_run(folder, served):
+  path = folder / "assets.extra" / "tf_serving_warmup_requests"
+  warmed = set()
+  for record in tf.data.TFRecordDataset(str(path)):
+    # PredictionLog, PredictLog and PredictRequest, which hold no numbers.
+    (log,) = _field_of(record.numpy(), 6)
+    (request,) = _field_of(log, 1)
+    (spec,) = _field_of(request, 1)
+    assert _field_of(spec, 1) == [b"speech"]
+    (signature,) = _field_of(spec, 3)
+    inputs = {}
+    for entry in _field_of(request, 2):
+      (name,), (tensor,) = _field_of(entry, 1), _field_of(entry, 2)
+      proto = tensor_pb2.TensorProto.FromString(tensor)
+      inputs[name.decode()] = tf.constant(tf.make_ndarray(proto))
+    outputs = served[signature.decode()](**inputs)
+    assert outputs["num_frames"].numpy() == [6]
+    warmed.add(signature.decode())
+  assert warmed == set(served)
+
+
+def test_warmup_requests_are_the_servers_messages(folder):
+  prediction_log_pb2 = pytest.importorskip(
+    "tensorflow_serving.apis.prediction_log_pb2",
+    reason="pip install --no-deps tensorflow-serving-api",
+  )
+  path = folder / "assets.extra" / "tf_serving_warmup_requests"
+  for record in tf.data.TFRecordDataset(str(path)):
+    log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+    request = log.predict_log.request
+    assert request.model_spec.name == "speech"
+    assert set(request.inputs) in ({"signals", "lengths"}, {"wav_bytes"})
+    assert log.SerializeToString(deterministic=True)
+
+
+def _model(samples=None, channels=1):
+  keras.utils.set_random_seed(5)
+  return keras.Sequential(
+    [
+      keras.Input((samples, channels)),
+      tfspec.layers.STFTSpectrogram(
+        frame_length=64, frame_step=24, sample_rate_hz=8000
+      ),
+      keras.layers.GlobalAveragePooling1D(),
+      keras.layers.Dense(5),
+    ]
+  )
+
+
+@pytest.mark.parametrize(
+  ("samples", "channels"), [(None, 1), (500, 1), (None, 2)]
+)
+def test_keras_model_from_sound_to_prediction(samples, channels, tmp_path):
+  model = _model(samples, channels)
+  tfspec.export_saved_model(model, tmp_path / "1")
+  signatures = tf.saved_model.load(str(tmp_path / "1")).signatures
+  assert sorted(signatures) == [
+    "pcm16",
+    "serving_default",
+    "spectrogram",
+    "wav",
+  ]
+  pcm = np.round(_signals(1, 500, channels) * 2**15)
+  batch = (pcm / 2**15).astype(np.float32)
+  expected = model(batch).numpy()
+  signals = batch[..., 0] if channels == 1 else batch
+  inputs = {
+    "serving_default": {"signals": signals, "lengths": _ALL},
+    "pcm16": {
+      "signals": (signals * 2**15).astype(np.int16),
+      "lengths": _ALL,
+    },
+    "wav": {"wav_bytes": [serving_requests.wav_file(batch[0], 8000)]},
+  }
+  for name, request in inputs.items():
+    (output,) = signatures[name](**request).items()
+    assert output[0] == "predictions"
+    np.testing.assert_allclose(output[1], expected, atol=1e-5, err_msg=name)
+  # A padded clip gives what it gives alone: the pooling takes the mask.
+  short = signatures["serving_default"](signals=signals, lengths=[300])
+  if samples is None:
+    alone = model(batch[:, :300]).numpy()
+    np.testing.assert_allclose(short["predictions"], alone, atol=1e-5)
+  else:
+    sentence = _refused(signatures["wav"], wav_bytes=[_wav(501)])
+    assert sentence.startswith("wav: there must be at most 500 samples.")
+  assert tfspec.verify(tmp_path / "1").ok
+
+
+def test_verify_finds_another_model_behind_the_front_end(tmp_path):
+  for name in ("1", "2"):
+    model = _model()
+    if name == "2":
+      model.layers[-1].bias.assign(np.full(5, 0.01))
+    tfspec.export_saved_model(model, tmp_path / name)
+  (tmp_path / "1" / "saved_model.pb").write_bytes(
+    (tmp_path / "2" / "saved_model.pb").read_bytes()
+  )
+  for path in (tmp_path / "2" / "variables").iterdir():
+    (tmp_path / "1" / "variables" / path.name).write_bytes(path.read_bytes())
+  report = tfspec.verify(tmp_path / "1")
+  failed = {result.route for result in report.results if not result.ok}
+  assert failed == {"model serving_default", "model pcm16", "model wav"}
+
+
+def test_wrong_sources(tmp_path):
+  with pytest.raises(TypeError, match="source must be a SpectrogramConfig"):
+    tfspec.export_saved_model("speech.textproto", tmp_path / "1")
+  plain = keras.Sequential([keras.Input((None, 1)), keras.layers.Dense(2)])
+  with pytest.raises(ValueError, match=r"one tfspec.layers.STFTSp.* Got: 0"):
+    tfspec.export_saved_model(plain, tmp_path / "1")
+  with pytest.raises(ValueError, match=r"channels must be what the model"):
+    tfspec.export_saved_model(_model(), tmp_path / "1", channels=2)
+  assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_xla_only_where_asked_for(jit_compile, tmp_path):
+  tfspec.export_saved_model(_CONFIG, tmp_path / "1", jit_compile=jit_compile)
+  contents = (tmp_path / "1" / "saved_model.pb").read_bytes()
+  # An attribute of each function, true where XLA must compile it.
+  assert (b"_XlaMustCompile\x12\x02(\x01" in contents) == jit_compile
+  assert tfspec.verify(tmp_path / "1").ok
