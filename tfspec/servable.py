@@ -66,6 +66,9 @@ class Servable(tf.Module):
     super().__init__(name="tfspec")
     self.spectrogram = spectrogram
     self.model = model
+    # The loader in C++ restores no variables that are wrapped by Keras.
+    variables = [] if model is None else model.variables
+    self._weights = [variable.value for variable in variables]
     self._channels = channels
     self._limits = limits
     self._samples = samples
