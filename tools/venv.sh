@@ -168,7 +168,12 @@ echo "Installing tfspec[$wanted] into ${venv##*/}: some minutes the first time .
 if ! (
   cd "$root"
   "$python" -m pip install --disable-pip-version-check --no-input \
-    --use-pep517 --config-settings editable_mode=compat -e ".[$wanted]" ${requirements[@]+"${requirements[@]}"}
+    --use-pep517 --config-settings editable_mode=compat -e ".[$wanted]" ${requirements[@]+"${requirements[@]}"} || exit 1
+  # The messages of TF Serving; their package asks for another TensorFlow.
+  if [[ ",$wanted," == *",test,"* ]] && ! ((oldest)); then
+    "$python" -m pip install --disable-pip-version-check --no-input \
+      --no-deps tensorflow-serving-api
+  fi
 ) >"$log" 2>&1; then
   reason="$(grep -iE '^ *(error|ERROR):' "$log" | grep -v 'subprocess-exited' |
     tail -n 1 | sed 's/^ *//')" || true
