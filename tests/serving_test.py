@@ -298,6 +298,8 @@ def test_keras_model_from_sound_to_prediction(samples, channels, tmp_path):
     sentence = _refused(signatures["wav"], wav_bytes=[_wav(501)])
     assert sentence.startswith("wav: there must be at most 500 samples.")
   assert tfspec.verify(tmp_path / "1").ok
+  card = (tmp_path / "1" / "assets" / "model_card.md").read_text()
+  assert "A Keras model of sound" in card and "`predictions` float32" in card
 
 
 def test_verify_finds_another_model_behind_the_front_end(tmp_path):

@@ -39,16 +39,18 @@ def model_card(
   kernels = "fixed"
   if config.trainable:
     kernels = "trained, stored in the variables"
+  what = "Spectrograms of sound, made by tfspec."
+  if "spectrogram" in functions:
+    what = "A Keras model of sound, behind a spectrogram made by tfspec."
   lines = [
     f"# {name}",
     "",
-    "Spectrograms of sound, made by tfspec. With the window w, frame m and bin"
-    " k,",
+    f"{what} With the window w, frame m and bin k,",
     "",
     "    X[m, k] = sum over t of w[t] x[m frame_step + t]"
     " exp(-2 pi i t k / fft_length)",
     "",
-    f"and the values are {_FORMULAS[values.mode]}.",
+    f"and the values of the spectrogram are {_FORMULAS[values.mode]}.",
     "",
     "| property | value |",
     "|---|---|",
