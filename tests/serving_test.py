@@ -98,6 +98,18 @@ def test_too_many_samples(served, name, shape):
   )
 
 
+def test_rows_count_as_a_frame(tmp_path):
+  config = dataclasses.replace(_CONFIG, padding="same")
+  tfspec.export_saved_model(config, tmp_path / "1", max_samples=1000)
+  serve = tf.saved_model.load(str(tmp_path / "1")).signatures["pcm16"]
+  rows = tf.zeros([15, 1], tf.int16)
+  assert serve(signals=rows, lengths=_ALL)["spectrogram"].shape == [15, 1, 33]
+  rows = tf.zeros([16, 1], tf.int16)
+  assert "Got: 16 rows of 1 samples." in _refused(
+    serve, signals=rows, lengths=_ALL
+  )
+
+
 def test_wav_limits(served):
   wav = served["wav"]
   assert _refused(wav, wav_bytes=[_wav(1001)]) == (
@@ -243,7 +255,8 @@ def test_warmup_requests_are_the_servers_messages(folder):
     request = log.predict_log.request
     assert request.model_spec.name == "speech"
     assert set(request.inputs) in ({"signals", "lengths"}, {"wav_bytes"})
-    assert log.SerializeToString(deterministic=True)
+    tensors = [tf.make_ndarray(proto) for proto in request.inputs.values()]
+    assert all(len(tensor) == 1 for tensor in tensors)
 
 
 def _model(samples=None, channels=1):
@@ -300,6 +313,24 @@ def test_keras_model_from_sound_to_prediction(samples, channels, tmp_path):
   assert tfspec.verify(tmp_path / "1").ok
   card = (tmp_path / "1" / "assets" / "model_card.md").read_text()
   assert "A Keras model of sound" in card and "`predictions` float32" in card
+
+
+def test_model_with_scores_and_labels(tmp_path):
+  model = _model()
+  scores = model.outputs[0]
+  labels = keras.ops.argmax(scores, axis=-1)
+  model = keras.Model(model.inputs[0], {"scores": scores, "labels": labels})
+  tfspec.export_saved_model(model, tmp_path / "1")
+  assert tfspec.verify(tmp_path / "1").ok
+  path = tmp_path / "1" / "assets" / "predictions.npz"
+  with np.load(path) as archive:
+    arrays = dict(archive)
+  assert arrays["noise/labels"].dtype.kind == "i"
+  arrays["noise/labels"] = arrays["noise/labels"] + 1
+  np.savez_compressed(path, **arrays)
+  report = tfspec.verify(tmp_path / "1")
+  failed = {result.route for result in report.results if not result.ok}
+  assert failed == {"model serving_default", "model wav"}
 
 
 def test_verify_finds_another_model_behind_the_front_end(tmp_path):

@@ -75,8 +75,9 @@ def export_saved_model(
     path: Folder that does not exist yet, such as "models/speech/1".
     channels: Channels of the signals, or None for mono without a channels axis.
       A Keras model says it itself.
-    max_samples: Rows times samples of a request, at most. None: 30 minutes at
-      the config's sample rate, or at 48 kHz if it states none.
+    max_samples: Rows times samples of a request, at most; rows count as at
+      least one frame. None: 30 minutes at the config's sample rate, or at
+      48 kHz if it states none.
     max_wav_bytes: Bytes of all WAV files of a request, at most. None: those of
       `max_samples` in 32 bits, and 1 MiB.
     non_finite: "reject" refuses requests with NaN or infinities, "pass" lets
@@ -244,5 +245,8 @@ def _write_assets(
     )
     outputs = served.functions["serving_default"](**inputs["serving_default"])
     for output, value in outputs.items():
-      predictions[f"{golden.name}/{output}"] = value.numpy()[0]
+      # Strings as bytes: an archive of objects would have to be pickled.
+      value = np.asarray(value.numpy()[0])
+      kind = bytes if value.dtype == object else value.dtype
+      predictions[f"{golden.name}/{output}"] = value.astype(kind)
   np.savez_compressed(os.path.join(folder, PREDICTIONS_ASSET), **predictions)

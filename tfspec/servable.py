@@ -24,7 +24,8 @@ class Limits:
   """What a request may hold; more is INVALID_ARGUMENT.
 
   Attributes:
-    max_samples: Rows times the samples of the longest one.
+    max_samples: Rows times the samples of the longest one, which counts as at
+      least one frame.
     max_wav_bytes: Bytes of all WAV files together.
     non_finite: "reject" refuses NaN and infinities, "pass" lets them spoil the
       frames that contain them.
@@ -203,9 +204,11 @@ class Servable(tf.Module):
     self, value: tf.Tensor, rows: tf.Tensor, samples: tf.Tensor
   ) -> tf.Tensor:
     limit = self._limits.max_samples
+    # Padding makes a frame of the shortest row.
+    least = tf.maximum(samples, self.spectrogram.config.frame_length)
     return errors.require(
       value,
-      tf.cast(rows, tf.int64) * tf.cast(samples, tf.int64) <= limit,
+      tf.cast(rows, tf.int64) * tf.cast(least, tf.int64) <= limit,
       f"signals must have at most {limit} samples, rows times samples. Got: ",
       rows,
       " rows of ",
