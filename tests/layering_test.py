@@ -33,7 +33,8 @@ LAYERS = [
     "tfspec.benchmark_report",
   ],
   ["tfspec.data.dataset", "tfspec.data.prepare", "tfspec.benchmark"],
-  ["tfspec.data", "tfspec.verify", "tfspec.benchmark_runs"],
+  ["tfspec.data", "tfspec.verify_routes", "tfspec.benchmark_runs"],
+  ["tfspec.verify"],
   ["tfspec.cli"],
   ["tfspec", "tfspec.__main__"],
 ]
