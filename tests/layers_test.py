@@ -203,6 +203,24 @@ def test_keras_file_keeps_layer_and_weights(arguments, tmp_path):
   np.testing.assert_array_equal(loaded(signals), model(signals))
 
 
+@pytest.mark.parametrize("trainable", [True, False])
+def test_cloned_model_has_fresh_kernels_and_the_same_config(trainable):
+  layer = Ours("log", 64, 24, floor=1e-3, trainable=trainable)
+  model = keras.Sequential([keras.Input((500, 1)), layer])
+  fresh = layer.get_weights()
+  layer.set_weights([1.25 * weight for weight in fresh])
+  clone = keras.models.clone_model(model)
+  assert clone.layers[0].spectrogram_config == layer.spectrogram_config
+  for weight, expected in zip(clone.get_weights(), fresh, strict=True):
+    np.testing.assert_array_equal(weight, expected)
+  clone.set_weights(model.get_weights())
+  signals = noise(2, 500, 1)
+  np.testing.assert_array_equal(clone(signals), model(signals))
+  # The clone is no second name of the same weights.
+  clone.layers[0].set_weights(fresh)
+  assert np.max(np.abs(clone(signals) - model(signals))) > 0.1
+
+
 def test_get_config_is_that_of_keras():
   for arguments in ARGUMENTS:
     theirs, ours = (
