@@ -171,7 +171,8 @@ def test_flag_that_cannot_be_read(flag, text, capsys):
 
 
 @pytest.mark.parametrize(
-  "command", ["prepare", "export", "verify", "plot", "benchmark"]
+  "command",
+  ["prepare", "export", "verify", "explain", "plot", "benchmark"],
 )
 def test_help_lists_every_field(command, capsys):
   with pytest.raises(SystemExit) as error:
@@ -179,7 +180,8 @@ def test_help_lists_every_field(command, capsys):
   assert not error.value.code
   text = capsys.readouterr().out
   listed = [name for name in _FIELDS if f"--{name} " in text]
-  assert listed == ([] if command in ("verify", "benchmark") else _FIELDS)
+  without = ("verify", "explain", "benchmark")
+  assert listed == ([] if command in without else _FIELDS)
 
 
 def test_prepare(clips, config_file, tmp_path, capsys):
@@ -219,6 +221,24 @@ def test_export_and_verify(config_file, tmp_path, capsys):
   (path / "assets" / "config.textproto").write_text("frame_length: 64")
   assert _run("verify", path) == 1
   assert "Not verified." in capsys.readouterr().out
+
+
+def test_explain(config_file, tmp_path, capsys):
+  other = tmp_path / "other.json"
+  tfspec.save_config(tfspec.load_config(config_file), other)
+  assert _run("explain", config_file, other) == 0
+  assert capsys.readouterr().out.endswith("\nThe same.\n")
+  tfspec.save_config(
+    dataclasses.replace(tfspec.load_config(config_file), frame_step=12), other
+  )
+  assert _run("explain", config_file, other) == 1
+  text = capsys.readouterr().out
+  assert "frame_step: 24 against 12. B has 2 times as many frames" in text
+  # As with diff, 2 is trouble.
+  assert _run("explain", config_file, tmp_path / "none") == 2
+  found = capsys.readouterr()
+  assert not found.out and found.err.count("\n") == 1
+  assert found.err.startswith("tfspec explain: There must be ")
 
 
 def test_plot(clips, tmp_path, capsys):

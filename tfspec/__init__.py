@@ -3,6 +3,7 @@
 from tfspec import data, layers
 from tfspec.config import SpectrogramConfig, load_config, save_config
 from tfspec.data.dataset import spectrogram_fn
+from tfspec.explain import explain
 from tfspec.export import export_saved_model
 from tfspec.ops.wav_ops import decode_wav
 from tfspec.spectrogram import Spectrogram
@@ -15,6 +16,7 @@ __all__ = [
   "SpectrogramConfig",
   "data",
   "decode_wav",
+  "explain",
   "export_saved_model",
   "layers",
   "load_config",

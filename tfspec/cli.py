@@ -13,6 +13,7 @@ from tfspec import benchmark, benchmark_report, errors, plot
 from tfspec import config as config_lib
 from tfspec.config import SpectrogramConfig
 from tfspec.data import prepare
+from tfspec.explain import explain
 from tfspec.export import export_saved_model
 from tfspec.spectrogram import Spectrogram, decode_wav
 from tfspec.verify import verify
@@ -88,6 +89,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
   command.add_argument("path", help="folder of the SavedModel")
   command.set_defaults(run=_verify)
 
+  command = commands.add_parser(
+    "explain",
+    help="what differs between two spectrograms, and what that does",
+    description="Exit status 0: the same, 1: different, 2: trouble.",
+  )
+  for name in ("a", "b"):
+    command.add_argument(
+      name, help="a config, export, prepared dataset or .keras file"
+    )
+  command.set_defaults(run=_explain, trouble=2)
+
   command = commands.add_parser("plot", help="draw WAV files into a PNG")
   command.add_argument("inputs", nargs="+", help="WAV files")
   command.add_argument("--output", required=True, help="PNG file to write")
@@ -151,7 +163,7 @@ def main(arguments: argparse.Namespace) -> int:
   except tf.errors.OpError as e:
     message = errors.sentence(e)
   print(f"tfspec {arguments.command}: {message}", file=sys.stderr)
-  return 1
+  return getattr(arguments, "trouble", 1)
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
@@ -198,6 +210,12 @@ def _verify(arguments: argparse.Namespace) -> int:
   report = verify(arguments.path)
   print(report)
   return 0 if report.ok else 1
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+  explanation = explain(arguments.a, arguments.b)
+  print(explanation)
+  return 0 if explanation.same else 1
 
 
 def _plot(arguments: argparse.Namespace) -> int:

@@ -285,6 +285,21 @@ class SpectrogramConfig:
     ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
+  def differences(self, other: SpectrogramConfig) -> dict[str, tuple[Any, Any]]:
+    """Returns both values of each field that differs, nothing left to defaults.
+
+    Example:
+      >>> default = SpectrogramConfig()
+      >>> default.differences(SpectrogramConfig(frame_step=64, fft_length=256))
+      {'frame_step': (128, 64)}
+    """
+    own, theirs = self.resolved()._values(), other.resolved()._values()
+    return {
+      name: (value, theirs[name])
+      for name, value in own.items()
+      if value != theirs[name]
+    }
+
   def to_proto(self) -> config_pb2.SpectrogramConfig:
     """Returns the proto; every field that is not None is set in it."""
     return config_proto.from_values(self._values())

@@ -55,3 +55,9 @@ def sentence(error: tf.errors.OpError) -> str:
   if found:
     return found.group(1).replace("] [", "")
   return _NODE.sub("", error.message) or type(error).__name__
+
+
+def first_line(error: Exception) -> str:
+  """Returns the type of an error and the first line of what it says."""
+  lines = str(error).splitlines()
+  return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -181,7 +181,7 @@ def _front_end(model: Any) -> Spectrogram:
       "source must be a SpectrogramConfig, a Spectrogram or a Keras model. "
       f"Got: {type(model).__name__}."
     )
-  found = [layer for layer in _layers(model) if _makes_spectrograms(layer)]
+  found = [layer for layer in layers_of(model) if _makes_spectrograms(layer)]
   if len(found) != 1:
     raise ValueError(
       "The model must have one tfspec.layers.STFTSpectrogram. Got: "
@@ -190,9 +190,9 @@ def _front_end(model: Any) -> Spectrogram:
   return found[0].to_spectrogram()
 
 
-def _layers(model: Any) -> list[Any]:
-  """Returns the layers of a Keras model and of the models in it."""
-  inner = [_layers(layer) for layer in getattr(model, "layers", [])]
+def layers_of(model: Any) -> list[Any]:
+  """Returns a Keras model, its layers and those of the models in it."""
+  inner = [layers_of(layer) for layer in getattr(model, "layers", [])]
   return [model, *sum(inner, [])]
 
 

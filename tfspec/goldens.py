@@ -13,6 +13,7 @@ import dataclasses
 import math
 import os
 import zipfile
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -61,13 +62,17 @@ class Golden:
   signals: np.ndarray
   parts: dict[str, np.ndarray]
 
+  def values(self, config: SpectrogramConfig) -> np.ndarray:
+    """Returns the values of the mode, float64 `[num_frames, num_features]`."""
+    return _mode(self.parts, config)
+
   def expected(self, config: SpectrogramConfig) -> np.ndarray:
     """Returns the output in the config's layout, float64."""
-    return arrange(_mode(self.parts, config), config)
+    return arrange(self.values(config), config)
 
   def tolerance(self, config: SpectrogramConfig) -> np.ndarray:
     """Returns the largest allowed error of each value of `expected`."""
-    values = _mode(self.parts, config)
+    values = self.values(config)
     return arrange(tolerance(config, values, self.parts), config)
 
 
@@ -118,24 +123,44 @@ def clips(config: SpectrogramConfig) -> dict[str, np.ndarray]:
 
 
 def make(spectrogram: spectrogram_lib.Spectrogram) -> list[Golden]:
-  """Returns the golden vectors of a spectrogram.
-
-  They are computed in NumPy, as frames times kernels, by none of the engines.
-  """
-  config = spectrogram.config.resolved()
+  """Returns the golden vectors of a spectrogram."""
+  config = spectrogram.config
+  values = [np.asarray(tf.cast(k, tf.float64)) for k in spectrogram.kernels]
   names = transform.kernel_parts(config.mode)
-  if spectrogram.kernels:
-    kernels = [np.asarray(tf.cast(k, tf.float64)) for k in spectrogram.kernels]
+  kernels = dict(zip(names, values, strict=True)) if values else {}
+  return [
+    golden(name, signals, config, kernels)
+    for name, signals in clips(config).items()
+  ]
+
+
+def golden(
+  name: str,
+  signals: np.ndarray,
+  config: SpectrogramConfig,
+  kernels: Mapping[str, np.ndarray],
+) -> Golden:
+  """Returns one clip with its transform, computed by none of the engines.
+
+  Args:
+    name: What the clip is.
+    signals: Float32 `[samples]`.
+    config: The config.
+    kernels: Trained kernels `[frame_length, 1, num_bins]` by part, or none for
+      NumPy's Fourier transform.
+  """
+  config = config.resolved()
+  frames = _frames(signals.astype(np.float64), config)
+  if kernels:
+    parts = {
+      part: frames @ kernel[:, 0, :].astype(np.float64)
+      for part, kernel in kernels.items()
+    }
   else:
-    kernels = [transform.initial_kernel(config, name) for name in names]
-  result = []
-  for name, signals in clips(config).items():
-    frames = _frames(signals.astype(np.float64), config)
-    products = [frames @ kernel[:, 0, :] for kernel in kernels]
-    result.append(
-      Golden(name, signals, dict(zip(names, products, strict=True)))
-    )
-  return result
+    spectra = np.fft.rfft(frames * transform.window(config), config.fft_length)
+    both = {"real": spectra.real, "imag": spectra.imag}
+    parts = {part: both[part] for part in transform.kernel_parts(config.mode)}
+  return Golden(name, signals, parts)
 
 
 def stft_bound(dtype: str, signals_are_rounded: bool = False) -> float:
@@ -284,12 +309,19 @@ def deviation(
     return Deviation(np.inf, 0.0)
   if not actual.size:
     return Deviation(0.0, 0.0)
+  error = errors(config, actual, expected)
+  worst = np.unravel_index(np.argmax(error / bound), error.shape)
+  return Deviation(float(error[worst]), float(bound[worst]))
+
+
+def errors(
+  config: SpectrogramConfig, actual: np.ndarray, expected: np.ndarray
+) -> np.ndarray:
+  """Returns the absolute error of each value, infinite if it is not finite."""
   error = np.abs(np.asarray(actual, np.float64) - expected)
   if config.mode == "angle":  # -pi and pi are the same phase.
     error = np.minimum(error, np.abs(2 * np.pi - error))
-  error = np.where(np.isfinite(error), error, np.inf)
-  worst = np.unravel_index(np.argmax(error / bound), error.shape)
-  return Deviation(float(error[worst]), float(bound[worst]))
+  return np.where(np.isfinite(error), error, np.inf)
 
 
 def arrange(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:

@@ -23,6 +23,8 @@ _OWN_FIELDS = {
   "pad_mode": None,
   "pad_value": None,
 }
+# None in a Keras that is too old to have it.
+_KERAS_LAYER = getattr(keras.layers, "STFTSpectrogram", None)
 
 
 @keras.saving.register_keras_serializable(package="tfspec")
@@ -303,6 +305,37 @@ class STFTSpectrogram(keras.layers.Layer):
       if getattr(config, name) != default:
         result[name] = getattr(config, name)
     return result
+
+
+def makes_spectrograms(layer: Any) -> bool:
+  """Returns whether it is an `STFTSpectrogram`, tfspec's or Keras' own."""
+  kinds = [STFTSpectrogram, _KERAS_LAYER]
+  return isinstance(layer, tuple(kind for kind in kinds if kind is not None))
+
+
+def config_and_kernels(
+  layer: keras.layers.Layer,
+) -> tuple[SpectrogramConfig, dict[str, np.ndarray]]:
+  """Returns the config of an `STFTSpectrogram`, and its weights by part."""
+  if isinstance(layer, STFTSpectrogram):
+    config = layer.spectrogram_config
+  else:  # Keras' own always multiplies with its weights.
+    config = dataclasses.replace(
+      SpectrogramConfig.from_keras(layer.get_config()), engine="kernel"
+    )
+  if config.engine == "fft":
+    return config, {}
+  if not layer.built:
+    layer.build((None, None, None))
+  return config, {
+    part: tf.convert_to_tensor(getattr(layer, f"{part}_kernel")).numpy()
+    for part in transform.kernel_parts(config.mode)
+  }
+
+
+def load_model(path: str) -> keras.Model:
+  """Returns the model of a `.keras` file, without what trains it."""
+  return keras.saving.load_model(path, compile=False)
 
 
 def _constant(values: np.ndarray) -> Callable:

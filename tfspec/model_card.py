@@ -5,7 +5,8 @@ import tensorflow as tf
 from tfspec.config import SpectrogramConfig
 from tfspec.version import __version__
 
-_FORMULAS = {
+# What a value is, X being the transform.
+FORMULAS = {
   "log": "log(max(|X|, floor)), the natural logarithm",
   "magnitude": "max(|X|, floor)",
   "psd": "|X|^2, doubled but for DC and Nyquist",
@@ -50,7 +51,7 @@ def model_card(
     "    X[m, k] = sum over t of w[t] x[m frame_step + t]"
     " exp(-2 pi i t k / fft_length)",
     "",
-    f"and the values of the spectrogram are {_FORMULAS[values.mode]}.",
+    f"and the values of the spectrogram are {FORMULAS[values.mode]}.",
     "",
     "| property | value |",
     "|---|---|",

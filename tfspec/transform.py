@@ -113,7 +113,7 @@ def apply(
   if config.engine == "fft":
     return stft_ops.fft(
       signals,
-      tf.constant(_window(config), signals.dtype),
+      tf.constant(window(config), signals.dtype),
       config.frame_step,
       config.fft_length,
       padding,
@@ -130,7 +130,7 @@ def apply(
     config.frame_step,
     padding,
     config.precision,
-    window_ops.is_flat(_window(config)),
+    window_ops.is_flat(window(config)),
   )
   return finish(dict(zip(parts, values, strict=True)))
 
@@ -172,7 +172,8 @@ def initial_kernel(config: SpectrogramConfig, part: str) -> np.ndarray:
   return _kernels(config)[part][:, np.newaxis, :]
 
 
-def _window(config: SpectrogramConfig) -> np.ndarray:
+def window(config: SpectrogramConfig) -> np.ndarray:
+  """Returns the scaled window of a config, float64 `[frame_length]`."""
   return window_ops.window(
     config.window, config.frame_length, config.periodic, config.scaling
   )
@@ -181,7 +182,7 @@ def _window(config: SpectrogramConfig) -> np.ndarray:
 @functools.lru_cache(maxsize=2)
 def _kernels(config: SpectrogramConfig) -> dict[str, np.ndarray]:
   real, imag = dft_ops.fourier_kernels(
-    _window(config), config.resolved().fft_length
+    window(config), config.resolved().fft_length
   )
   real.setflags(write=False)
   imag.setflags(write=False)

@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
+from tfspec import errors, serving_requests, verify_routes
 from tfspec import goldens as goldens_lib
-from tfspec import serving_requests, verify_routes
 from tfspec.config import SpectrogramConfig, load_config
 from tfspec.export import CONFIG_ASSET, GOLDENS_ASSET, PREDICTIONS_ASSET
 from tfspec.goldens import Deviation, Golden
@@ -125,7 +125,7 @@ def verify(path: str | os.PathLike[str]) -> Report:
       **verify_routes.served(config, model),
     }
   except Exception as e:  # Whatever a damaged file makes TensorFlow raise.
-    problem = f"The model must load. Got: {_first_line(e)}"
+    problem = f"The model must load. Got: {errors.first_line(e)}"
     return Report(folder, fingerprint, (problem,), ())
   results = [
     _replay(name, run, config, goldens) for name, run in routes.items()
@@ -160,7 +160,7 @@ def _predictions(
       try:
         outputs = model.signatures[name](**inputs)
       except Exception as e:  # A route that cannot run is a finding.
-        note = _first_line(e)
+        note = errors.first_line(e)
         worst = RouteResult(worst.route, golden.name, np.inf, 0.0, note)
         break
       for output, value in outputs.items():
@@ -193,7 +193,7 @@ def _replay(
     try:
       pairs = list(run(group))
     except Exception as e:  # A route that cannot run is a finding.
-      return RouteResult(name, group[0].name, np.inf, 0.0, _first_line(e))
+      return RouteResult(name, group[0].name, np.inf, 0.0, errors.first_line(e))
     for golden, actual in pairs:
       found = goldens_lib.deviation(
         config, actual, golden.expected(config), golden.tolerance(config)
@@ -201,8 +201,3 @@ def _replay(
       if found.error * worst.bound > worst.error * found.bound:
         worst, where = found, golden.name
   return RouteResult(name, where, worst.error, worst.bound)
-
-
-def _first_line(error: Exception) -> str:
-  lines = str(error).splitlines()
-  return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -1,0 +1,235 @@
+"""What makes two spectrograms differ, and by how much."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfspec import front_end, goldens
+from tfspec.config import SpectrogramConfig
+from tfspec.field_effects import EFFECTS
+from tfspec.front_end import FrontEnd
+
+# Fields that change speed and rounding, or what training may do.
+_NO_DEFINITION = {"trainable", "engine", "precision"}
+# More values of padded frames are not measured: they would take gigabytes.
+_MAX_MEASURED = 1 << 26
+_DB = 20.0 / math.log(10.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+  """One field of the config in which two front ends differ.
+
+  Attributes:
+    field: Name of the field.
+    a: Its value in the first, nothing left to a default.
+    b: Its value in the second.
+    effect: What that does to the numbers, in a sentence or two.
+  """
+
+  field: str
+  a: object
+  b: object
+  effect: str
+
+  def __str__(self) -> str:
+    return f"{self.field}: {_brief(self.a)} against {_brief(self.b)}. " + (
+      self.effect
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+  """How far the values of two front ends are apart on one clip.
+
+  Both are computed in NumPy float64 for the same sweep, noise and silence.
+
+  Attributes:
+    largest: The largest absolute difference; None if they cannot be compared.
+    median: The median of all absolute differences; None likewise.
+    unit: What these are given in.
+    note: Why they cannot be compared, else empty.
+  """
+
+  largest: float | None = None
+  median: float | None = None
+  unit: str = ""
+  note: str = ""
+
+  def __str__(self) -> str:
+    if self.note:
+      return f"not compared: {self.note}"
+    if not self.largest:
+      return "no difference in float64"
+    return (
+      f"largest difference {self.largest:.3g} {self.unit}, "
+      f"median {self.median:.3g} {self.unit}"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+  """What `explain` found.
+
+  Attributes:
+    a: The first front end: `name`, `config` and trained `kernels`.
+    b: The second.
+    fields: The fields in which their configs differ.
+    kernels_differ: Whether they multiply with other kernels although their
+      configs say the same.
+    numbers: How far their values are apart.
+  """
+
+  a: FrontEnd
+  b: FrontEnd
+  fields: tuple[Difference, ...]
+  kernels_differ: bool
+  numbers: Numbers
+
+  @property
+  def same(self) -> bool:
+    """Whether neither a field nor the kernels differ."""
+    return not self.fields and not self.kernels_differ
+
+  def __str__(self) -> str:
+    lines = [
+      f"{label}  {end.name}, config {end.config.fingerprint()}"
+      for label, end in (("A", self.a), ("B", self.b))
+    ]
+    lines += [str(difference) for difference in self.fields]
+    if self.a.kernels or self.b.kernels:
+      lines.append(_kernels_text(self.a, self.b))
+    lines.append(f"numbers: {self.numbers}.")
+    lines.append(self._verdict())
+    return "\n".join(lines)
+
+  def _verdict(self) -> str:
+    if self.same:
+      return "The same."
+    names = {difference.field for difference in self.fields}
+    if names <= _NO_DEFINITION and _kernels_equal(self.a, self.b):
+      return "Different, but not in the definition of the numbers."
+    return "Different."
+
+
+def explain(a: Any, b: Any) -> Explanation:
+  """Says what differs between two spectrograms, and what that does to numbers.
+
+  Fields that are left to a default and fields that say the same are equal.
+  Kernels that training has moved are compared with the Fourier kernels of their
+  config and with each other.
+
+  Args:
+    a: A `SpectrogramConfig`; a `Spectrogram`; a Keras layer or model with one
+      `STFTSpectrogram`, tfspec's or Keras' own; or the path of a config file,
+      an export, a prepared dataset or a `.keras` file.
+    b: Another of these.
+
+  Returns:
+    The explanation: `explanation.same` tells whether there is nothing to
+    explain, `str(explanation)` is a text.
+
+  Raises:
+    TypeError: If one is none of these.
+    ValueError: If what lies at a path is none of these, or is damaged.
+    OSError: If there is nothing at a path.
+
+  Example:
+    >>> config = tfspec.SpectrogramConfig(frame_length=400)
+    >>> explanation = explain(
+    ...   config, tfspec.SpectrogramConfig(frame_length=400, frame_step=160)
+    ... )
+    >>> print(explanation.fields[0])
+    frame_step: 200 against 160. B has 1.25 times as many frames as A.
+    >>> explain(config, "speech.textproto").same
+    False
+  """
+  return compare(front_end.load(a), front_end.load(b))
+
+
+def compare(a: FrontEnd, b: FrontEnd) -> Explanation:
+  """Returns what `explain` does, of front ends that are loaded."""
+  first, second = a.config.resolved(), b.config.resolved()
+  fields = tuple(
+    Difference(name, x, y, EFFECTS[name](first, second))
+    for name, (x, y) in first.differences(second).items()
+  )
+  kernels_differ = not fields and not _kernels_equal(a, b)
+  return Explanation(a, b, fields, kernels_differ, _measure(a, b))
+
+
+def _brief(value: object) -> str:
+  if isinstance(value, tuple) and len(value) > 8:
+    return f"{len(value)} given values"
+  return repr(value)
+
+
+def _kernels_equal(a: FrontEnd, b: FrontEnd) -> bool:
+  """Returns whether trained kernels are equal, in the shorter dtype."""
+  if not a.kernels and not b.kernels:
+    return True
+  one, other = (end.kernels or end.fourier_kernels() for end in (a, b))
+  if one.keys() != other.keys():
+    return False
+  for part, kernel in one.items():
+    dtypes = {tf.as_dtype(k.dtype) for k in (kernel, other[part])}
+    dtype = min(dtypes, key=lambda d: (d.size, d.name)).as_numpy_dtype
+    if not np.array_equal(kernel.astype(dtype), other[part].astype(dtype)):
+      return False
+  return True
+
+
+def _kernels_text(a: FrontEnd, b: FrontEnd) -> str:
+  parts = []
+  for label, end in (("A", a), ("B", b)):
+    if not end.kernels:
+      parts.append(f"{label} has the Fourier kernels")
+      continue
+    parts.append(
+      f"{label}'s are {end.distance():.2g} from the Fourier kernels of its "
+      "config (relative L2)"
+    )
+  equal = "are" if _kernels_equal(a, b) else "are not"
+  return f"kernels: {', '.join(parts)}; the two sets {equal} equal."
+
+
+def _measure(a: FrontEnd, b: FrontEnd) -> Numbers:
+  first, second = a.config.resolved(), b.config.resolved()
+  if first.mode != second.mode:
+    return Numbers(note=f"{first.mode!r} against {second.mode!r}")
+  signals = _signals(first, second)
+  shapes = [
+    [config.num_frames(len(signals)), config.num_features]
+    for config in (first, second)
+  ]
+  if shapes[0] != shapes[1]:
+    return Numbers(note=f"shapes differ, {shapes[0]} against {shapes[1]}")
+  if shapes[0][0] * max(first.fft_length, second.fft_length) > _MAX_MEASURED:
+    return Numbers(note=f"a clip of {len(signals)} samples has too many frames")
+  values, others = (
+    goldens.golden("", signals, end.config, end.kernels).values(end.config)
+    for end in (a, b)
+  )
+  off = goldens.errors(first, values, others)
+  unit = {"log": "dB", "angle": "radians"}.get(first.mode)
+  if first.mode == "log":
+    off = _DB * off
+  elif unit is None:
+    unit = "of the largest value"
+    off = off / (max(np.max(np.abs(values)), np.max(np.abs(others))) or 1.0)
+  return Numbers(float(np.max(off)), float(np.median(off)), unit)
+
+
+def _signals(a: SpectrogramConfig, b: SpectrogramConfig) -> np.ndarray:
+  """Returns a sweep of all frequencies, noise, and silence at the end."""
+  frame = max(a.frame_length, b.frame_length)
+  step = max(a.frame_step, b.frame_step)
+  silence = frame + 4 * step
+  loud = frame + 60 * step
+  sweep = 0.5 * np.sin(np.pi * np.arange(loud) ** 2.0 / (2 * loud))
+  random = np.random.Generator(np.random.PCG64(20240229))
+  noise = 0.05 * random.standard_normal(loud)
+  return np.pad(sweep + noise, [0, silence]).astype(np.float32)
