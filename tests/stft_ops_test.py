@@ -148,7 +148,7 @@ def test_leading_axes_are_kept(engine, shape):
 @pytest.mark.parametrize("samples", [0, 1, 15, 16, 17])
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_short_clips(engine, samples, padding):
-  # tf.nn.conv1d returns uninitialised memory here, or aborts.
+  # Convolutions return uninitialised memory here, or abort.
   signals = np.ones((2, samples), np.float32)
   expected = exact(signals[0], 16, 8, 16, padding=padding)
 
@@ -164,14 +164,52 @@ def test_short_clips(engine, samples, padding):
     np.testing.assert_allclose(imag[1], expected.imag, atol=1e-6)
 
 
-def test_no_convolution_of_a_single_channel():
-  # oneDNN ends the process when a graph runs some of them at a time.
-  for sizes in ((255, 128, 256), (1009, 1009, 1024), (400, 160, 512)):
-    run = tf.function(lambda s, z=sizes: tfspec.stft(s, *z, engine="kernel"))
-    graph = run.get_concrete_function(tf.TensorSpec([None, None])).graph
-    convolutions = [op for op in graph.get_operations() if op.type == "Conv2D"]
-    assert all(op.inputs[0].shape[-1] > 1 for op in convolutions)
-    assert bool(convolutions) == (sizes[0] == 400)
+def has_tpu(monkeypatch):
+  """Lets what is traced from here on be traced as for a TPU."""
+  logical = tf.config.list_logical_devices
+  monkeypatch.setattr(
+    tf.config,
+    "list_logical_devices",
+    lambda kind=None: ["TPU:0"] if kind == "TPU" else logical(kind),
+  )
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+  "sizes", [(255, 128, 256), (64, 24, 64), (400, 160, 512), (20, 20, 33)]
+)
+@pytest.mark.parametrize("window", ["hann", None])
+def test_form_for_a_tpu_equals_the_other(
+  monkeypatch, sizes, window, jit_compile
+):
+  signals = tf.random.stateless_normal([3, 2000], [1, 2], dtype=tf.float64)
+  config = tfspec.SpectrogramConfig(
+    "stft", *sizes, window=window, trainable=True
+  )
+
+  def values_and_gradients():
+    spectrogram = tfspec.Spectrogram(config, dtype=tf.float64)
+
+    @tf.function(jit_compile=jit_compile)
+    def run():
+      with tf.GradientTape() as tape:
+        tape.watch(signals)
+        values = spectrogram(signals[..., tf.newaxis])
+        loss = tf.reduce_sum(tf.math.atan(values))
+      variables = [signals, *spectrogram.trainable_variables]
+      return values, *tape.gradient(loss, variables)
+
+    graph = run.get_concrete_function().graph
+    return run(), {op.type for op in graph.get_operations()}
+
+  expected, operations = values_and_gradients()
+  assert "Conv2D" not in operations
+  has_tpu(monkeypatch)
+  actual, operations = values_and_gradients()
+  # Without a common divisor a convolution would have one channel.
+  assert ("Conv2D" in operations) == (sizes != (255, 128, 256))
+  for a, e in zip(actual, expected, strict=True):
+    np.testing.assert_allclose(a, e, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -285,7 +323,7 @@ def test_precision_is_no_switch_of_the_process(part):
 
 
 @pytest.mark.parametrize("precision", ["high", "highest"])
-def test_precise_gradients_are_those_of_the_convolution(precision):
+def test_precise_gradients_are_those_of_the_default(precision):
   signals = tf.random.stateless_normal([2, 300, 1], [1, 2], dtype=tf.float64)
   results = []
   for name in ("default", precision):

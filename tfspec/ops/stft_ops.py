@@ -108,14 +108,15 @@ def kernel(
   flat: bool = False,
   name: str | None = None,
 ) -> tuple[tf.Tensor, ...]:
-  """Multiplies each frame with each kernel, by a block convolution.
+  """Multiplies each frame with each kernel.
 
-  The signal is laid out as rows of `g` samples, `g` being a common divisor of
-  `frame_length` and `frame_step`, so that the convolution has `g` input
-  channels and moves by whole rows: the frames are never written to memory.
-  Where `g` is 1 they are, and take `frame_length / frame_step` times the memory
-  of the signals: oneDNN's convolution of a single channel can end the process
-  when a graph runs some of them at a time.
+  The frames are written to memory, where they take `frame_length / frame_step`
+  times the room of the signals, and no more than the result.
+
+  On a TPU it is a block convolution. The signal is laid out as rows of `g`
+  samples, `g` being a common divisor of `frame_length` and `frame_step`, so
+  that the convolution has `g` input channels and moves by whole rows: the
+  frames are never written. Where `g` is 1 they are there too.
 
   Args:
     signals: `[..., samples]`, float32 or float64.
@@ -123,9 +124,9 @@ def kernel(
     frame_step: Samples between the starts of two frames.
     padding: "valid" or "same".
     precision: "default", "high" or "highest": what is asked of devices that
-      round the operands of products. Other than "default", the frames are
-      written to memory, and the product is an XLA operation that needs a
-      runtime with XLA linked in, as TensorFlow's Python packages have.
+      round the operands of products. Other than "default", the product is an
+      XLA operation, of frames in memory. It needs a runtime with XLA linked in,
+      as TensorFlow's Python packages have.
     flat: Whether the window in the kernels is flat, as no window is. Signals
       with a period (a constant has all periods) then give sums of equal terms,
       whose rounding errors are equal too and add up. So each kernel is taken as
@@ -163,17 +164,54 @@ def _products(
   """
   frame_length, num_bins = kernels[0].shape
   row = _row_length(frame_length, frame_step)
-
-  def cut(signals: tf.Tensor) -> tf.Tensor:
-    return shape_ops.frame(signals, frame_length, frame_step)
+  if precision == "default" and row > 1 and _has_tpu():
+    return _convolutions(signals, kernels, frame_step, row, flat)
+  frames = shape_ops.frame(signals, frame_length, frame_step)
+  batch, num_frames, _ = shape_ops.dims(frames)
+  frames = tf.reshape(frames, [-1, frame_length])
 
   def multiply(frames: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     parts = [_multiply(frames, k, precision) for k in _parts(kernel, flat)]
     return _sum(list(itertools.chain(*parts)))
 
-  if precision != "default" or row == 1:
-    frames = cut(signals)
-    return [multiply(frames, k) for k in kernels]
+  @tf.custom_gradient
+  def compute(frames: tf.Tensor, *kernels: tf.Tensor) -> tuple:
+    def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
+      # One product each is faster than the gradients of all the parts.
+      both = tf.concat(upstream, axis=1)
+      joined = tf.concat(kernels, axis=1)
+      slopes = tf.matmul(frames, both, transpose_a=True)
+      return [
+        tf.matmul(both, joined, transpose_b=True),
+        *tf.split(slopes, len(kernels), axis=1),
+      ]
+
+    return [multiply(frames, k) for k in kernels], gradient
+
+  if precision == "default":
+    values = compute(frames, *kernels)
+  else:
+    values = [multiply(frames, k) for k in kernels]
+  return [tf.reshape(v, [batch, num_frames, num_bins]) for v in values]
+
+
+def _has_tpu() -> bool:
+  """Returns whether this process has a TPU, as one that trains there has.
+
+  What is traced cannot know the device that it will be compiled for.
+  """
+  return bool(tf.config.list_logical_devices("TPU"))
+
+
+def _convolutions(
+  signals: tf.Tensor,
+  kernels: tuple[tf.Tensor, ...],
+  frame_step: int,
+  row: int,
+  flat: bool,
+) -> list[tf.Tensor]:
+  """Does what `_products` does, by convolutions over rows of samples."""
+  frame_length, num_bins = kernels[0].shape
 
   def convolve(signals: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     batch, samples = shape_ops.dims(signals)
@@ -191,8 +229,9 @@ def _products(
         values = [convolve(signals, k) for k in kernels]
       # One product is faster than the gradients of all the convolutions.
       both = tf.concat([tf.reshape(u, [-1, num_bins]) for u in upstream], 1)
-      rows = tf.reshape(cut(signals), [-1, frame_length])
-      slopes = tf.matmul(rows, both, transpose_a=True)
+      frames = shape_ops.frame(signals, frame_length, frame_step)
+      frames = tf.reshape(frames, [-1, frame_length])
+      slopes = tf.matmul(frames, both, transpose_a=True)
       return [
         tape.gradient(values, signals, upstream),
         *tf.split(slopes, len(kernels), axis=1),
