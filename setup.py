@@ -18,10 +18,12 @@ def _version() -> str:
 
 
 _PLOT = ["matplotlib"]
+_LITERT = ["ai-edge-litert"]
 
 # `ruff format` changes its mind between minor versions: keep it to one.
 _TEST = [
   *_PLOT,
+  *_LITERT,
   "grpcio-tools",
   "hypothesis",
   "pytest",
@@ -52,6 +54,7 @@ setuptools.setup(
     "tensorflow>=2.16",
   ],
   extras_require={
+    "litert": _LITERT,
     "plot": _PLOT,
     "test": _TEST,
   },

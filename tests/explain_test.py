@@ -239,6 +239,7 @@ def places(tmp_path_factory):
   for ending in ("textproto", "binpb", "json"):
     tfspec.save_config(_CONFIG, folder / f"config.{ending}")
   tfspec.export_saved_model(_CONFIG, folder / "export")
+  tfspec.export_litert(_CONFIG, folder / "file.tflite")
   (folder / "clips").mkdir()
   clip = np.random.default_rng(1).uniform(-0.5, 0.5, [500, 1])
   (folder / "clips" / "a.wav").write_bytes(
@@ -247,6 +248,7 @@ def places(tmp_path_factory):
   prepare.prepare(folder / "clips", folder / "prepared", _CONFIG)
   trained = _moved(tfspec.Spectrogram(_TRAINABLE))
   tfspec.export_saved_model(trained, folder / "trained_export")
+  tfspec.export_litert(trained, folder / "trained.tflite")
   layer = tfspec.layers.STFTSpectrogram(**_ARGUMENTS)
   inner = keras.Sequential([keras.Input((None, 1)), layer])
   layer.set_weights([kernel.numpy() for kernel in trained.kernels])
@@ -260,7 +262,14 @@ def places(tmp_path_factory):
 
 @pytest.mark.parametrize(
   "name",
-  ["config.textproto", "config.binpb", "config.json", "export", "prepared"],
+  [
+    "config.textproto",
+    "config.binpb",
+    "config.json",
+    "export",
+    "file.tflite",
+    "prepared",
+  ],
 )
 def test_places_of_the_same_spectrogram(name, places):
   found = tfspec.explain(places / name, _CONFIG)
@@ -322,6 +331,7 @@ def test_layers_of_keras():
     ("clips", ValueError, "a prepared dataset, with manifest.jsonl. Got: "),
     ("clips/a.wav", ValueError, "must end in"),
     ("dense.keras", TypeError, "Got: 0 STFTSpectrogram in "),
+    ("trained.tflite", ValueError, "the kernels must not be trained"),
     ("text.keras", ValueError, "must hold a Keras model that loads. Got: "),
   ],
 )

@@ -5,6 +5,7 @@ from tfspec.config import SpectrogramConfig, load_config, save_config
 from tfspec.data.dataset import spectrogram_fn
 from tfspec.explain import explain
 from tfspec.export import export_saved_model
+from tfspec.litert import export_litert
 from tfspec.ops.wav_ops import decode_wav
 from tfspec.spectrogram import Spectrogram
 from tfspec.transform import stft
@@ -17,6 +18,7 @@ __all__ = [
   "data",
   "decode_wav",
   "explain",
+  "export_litert",
   "export_saved_model",
   "layers",
   "load_config",

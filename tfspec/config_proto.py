@@ -52,12 +52,18 @@ def to_values(proto: config_pb2.SpectrogramConfig) -> dict[str, Any]:
 
 def read(path: str | os.PathLike[str]) -> config_pb2.SpectrogramConfig:
   """Reads a proto; see `tfspec.load_config`."""
-  parse, _ = _file_format(path)
   with open(path, "rb") as file:
-    content = file.read()
+    return parse(file.read(), path)
+
+
+def parse(
+  content: bytes, path: str | os.PathLike[str]
+) -> config_pb2.SpectrogramConfig:
+  """Returns the proto that is the content of a file of this path."""
+  parse_into, _ = _file_format(path)
   proto = config_pb2.SpectrogramConfig()
   try:
-    parse(content, proto)
+    parse_into(content, proto)
   except (
     UnicodeDecodeError,
     json.JSONDecodeError,

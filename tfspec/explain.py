@@ -125,7 +125,7 @@ def explain(a: Any, b: Any) -> Explanation:
   Args:
     a: A `SpectrogramConfig`; a `Spectrogram`; a Keras layer or model with one
       `STFTSpectrogram`, tfspec's or Keras' own; or the path of a config file,
-      an export, a prepared dataset or a `.keras` file.
+      an export, a `.tflite` file, a prepared dataset or a `.keras` file.
     b: Another of these.
 
   Returns:

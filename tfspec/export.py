@@ -3,21 +3,18 @@
 import dataclasses
 import os
 import tempfile
-import uuid
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfspec import exportable, model_card, servable, serving_requests
 from tfspec import goldens as goldens_lib
-from tfspec import model_card, servable, serving_requests
 from tfspec.config import SpectrogramConfig, save_config
+from tfspec.exportable import CONFIG_ASSET, GOLDENS_ASSET, PREDICTIONS_ASSET
 from tfspec.servable import Limits, Servable
 from tfspec.spectrogram import Spectrogram
 
-CONFIG_ASSET = "config.textproto"
-GOLDENS_ASSET = "goldens.npz"
-PREDICTIONS_ASSET = "predictions.npz"
 _CARD_ASSET = "model_card.md"
 
 _DEFAULT_MINUTES = 30
@@ -100,28 +97,15 @@ def export_saved_model(
     >>> outputs["spectrogram"].shape, outputs["num_frames"].numpy().tolist()
     (TensorShape([2, 124, 129]), [124, 1])
   """
-  model, samples = None, None
-  if isinstance(source, SpectrogramConfig):
-    spectrogram = Spectrogram(source)
-  elif isinstance(source, Spectrogram):
-    spectrogram = source
-  else:
-    model = source
-    spectrogram = _front_end(model)
-    channels, samples = _signals_of(model, spectrogram.config, channels)
+  exported = exportable.exportable(source, channels)
+  config = exported.spectrogram.config
   limits = _limits(
-    spectrogram.config, channels, max_samples, max_wav_bytes, non_finite
+    config, exported.channels, max_samples, max_wav_bytes, non_finite
   )
-  target = os.fspath(path).rstrip("/")
-  if tf.io.gfile.exists(target):
-    raise FileExistsError(
-      f"path must not exist yet: exports are never overwritten. Got: {target}."
-    )
-  served = Servable(spectrogram, channels, limits, jit_compile, model, samples)
-  # TF Serving takes only folders whose name is a number for versions.
-  partial = f"{target}.partial-{uuid.uuid4().hex[:8]}"
+  target = exportable.check_new(path)
+  served = Servable(exported, limits, jit_compile)
   name = os.path.basename(os.path.dirname(os.path.abspath(target))) or "model"
-  try:
+  with exportable.written_aside(target) as partial:
     with tempfile.TemporaryDirectory() as folder:
       _write_assets(served, name, limits, folder)
       served.assets = [
@@ -129,20 +113,10 @@ def export_saved_model(
         for asset in sorted(os.listdir(folder))
       ]
       tf.saved_model.save(served, partial, served.functions)
-    clip = goldens_lib.clips(spectrogram.config)["pcm16"]
-    inputs = serving_requests.inputs(
-      clip, served.signals_shape, spectrogram.config
-    )
+    clip = goldens_lib.clips(config)["pcm16"]
+    inputs = serving_requests.inputs(clip, exported.signals_shape, config)
     requests = {name: inputs[name] for name in served.functions}
     serving_requests.save_warmup(partial, name, requests)
-    try:
-      tf.io.gfile.rename(partial, target)
-    except tf.errors.AlreadyExistsError as e:
-      raise FileExistsError(f"path must not exist yet. Got: {target}.") from e
-  except BaseException:
-    if tf.io.gfile.exists(partial):
-      tf.io.gfile.rmtree(partial)
-    raise
 
 
 def _limits(
@@ -158,11 +132,7 @@ def _limits(
     max_samples = _DEFAULT_MINUTES * 60 * rate
   if max_wav_bytes is None:
     max_wav_bytes = 4 * max_samples * (channels or 1) + 2**20
-  given = {
-    "channels": channels or (1 if channels is None else 0),
-    "max_samples": max_samples,
-    "max_wav_bytes": max_wav_bytes,
-  }
+  given = {"max_samples": max_samples, "max_wav_bytes": max_wav_bytes}
   for name, value in given.items():
     if value < 1:
       raise ValueError(f"{name} must be at least 1. Got: {name}={value}.")
@@ -174,56 +144,11 @@ def _limits(
   return Limits(max_samples, max_wav_bytes, non_finite)
 
 
-def _front_end(model: Any) -> Spectrogram:
-  """Returns the spectrogram inside a Keras model."""
-  if not hasattr(model, "layers"):
-    raise TypeError(
-      "source must be a SpectrogramConfig, a Spectrogram or a Keras model. "
-      f"Got: {type(model).__name__}."
-    )
-  found = [layer for layer in layers_of(model) if _makes_spectrograms(layer)]
-  if len(found) != 1:
-    raise ValueError(
-      "The model must have one tfspec.layers.STFTSpectrogram. Got: "
-      f"{len(found)} of them in {model.name!r}."
-    )
-  return found[0].to_spectrogram()
-
-
-def layers_of(model: Any) -> list[Any]:
-  """Returns a Keras model, its layers and those of the models in it."""
-  inner = [layers_of(layer) for layer in getattr(model, "layers", [])]
-  return [model, *sum(inner, [])]
-
-
-def _makes_spectrograms(layer: Any) -> bool:
-  return hasattr(layer, "to_spectrogram")
-
-
-def _signals_of(
-  model: Any, config: SpectrogramConfig, channels: int | None
-) -> tuple[int | None, int | None]:
-  """Returns the channels and the samples of what a Keras model takes."""
-  shape = model.input_shape
-  if not isinstance(shape, tuple) or len(shape) != 3:
-    raise ValueError(
-      "The model must take one batch of signals, [batch, samples, channels] or "
-      f"with channels first [batch, channels, samples]. Got: {shape}."
-    )
-  last = config.data_format == "channels_last"
-  own, samples = shape[2 if last else 1], shape[1 if last else 2]
-  if own is None or channels not in (None, own):
-    raise ValueError(
-      "channels must be what the model takes, a fixed number. Got: "
-      f"channels={channels}, input shape {shape}."
-    )
-  return (None if own == 1 and channels is None else own), samples
-
-
 def _write_assets(
   served: Servable, name: str, limits: Limits, folder: str
 ) -> None:
-  spectrogram = served.spectrogram
+  exported = served.exported
+  spectrogram = exported.spectrogram
   save_config(spectrogram.config, os.path.join(folder, CONFIG_ASSET))
   goldens = goldens_lib.make(spectrogram)
   goldens_lib.save(
@@ -236,17 +161,16 @@ def _write_assets(
   )
   with open(os.path.join(folder, _CARD_ASSET), "w", encoding="utf-8") as f:
     f.write(card)
-  if served.model is None:
+  if exported.model is None:
     return
-  predictions = {}
-  for golden in goldens:
+
+  def run(signals: np.ndarray) -> dict[str, tf.Tensor]:
     inputs = serving_requests.inputs(
-      golden.signals, served.signals_shape, spectrogram.config
+      signals, exported.signals_shape, spectrogram.config
     )
-    outputs = served.functions["serving_default"](**inputs["serving_default"])
-    for output, value in outputs.items():
-      # Strings as bytes: an archive of objects would have to be pickled.
-      value = np.asarray(value.numpy()[0])
-      kind = bytes if value.dtype == object else value.dtype
-      predictions[f"{golden.name}/{output}"] = value.astype(kind)
-  np.savez_compressed(os.path.join(folder, PREDICTIONS_ASSET), **predictions)
+    return served.functions["serving_default"](**inputs["serving_default"])
+
+  np.savez_compressed(
+    os.path.join(folder, PREDICTIONS_ASSET),
+    **exportable.predictions(goldens, run),
+  )

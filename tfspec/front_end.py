@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfspec import errors, export, layers, transform
+from tfspec import errors, exportable, layers, litert, transform
 from tfspec.config import SpectrogramConfig, load_config
 from tfspec.data import records
 from tfspec.spectrogram import Spectrogram
 
 _KINDS = (
   "a SpectrogramConfig, a Spectrogram, a Keras layer or model with one "
-  "STFTSpectrogram, or the path of a config, an export, a prepared dataset or "
-  "a .keras file"
+  "STFTSpectrogram, or the path of a config, an export, a .tflite file, a "
+  "prepared dataset or a .keras file"
 )
 
 
@@ -58,7 +58,7 @@ def load(source: Any) -> FrontEnd:
   Args:
     source: A `SpectrogramConfig`; a `Spectrogram`; a Keras layer or model with
       one `STFTSpectrogram`, tfspec's or Keras' own; or the path of a config, an
-      export, a prepared dataset or a `.keras` file.
+      export, a `.tflite` file, a prepared dataset or a `.keras` file.
 
   Raises:
     TypeError: If it is none of these.
@@ -87,6 +87,15 @@ def _at(path: str) -> FrontEnd:
     return _in_folder(path)
   if not tf.io.gfile.exists(path):
     raise FileNotFoundError(f"There must be {_KINDS}. Got: nothing at {path}.")
+  if path.endswith(litert.ENDING):
+    config = litert.load_config(path)
+    if config.trainable:
+      raise ValueError(
+        f"{path}: the kernels must not be trained, as the file has them only "
+        "as LiteRT runs them: take the model that was exported. Got: "
+        "trainable=True."
+      )
+    return FrontEnd(path, config, {})
   if not path.endswith(".keras"):
     return FrontEnd(path, load_config(path), {})
   try:
@@ -101,7 +110,9 @@ def _at(path: str) -> FrontEnd:
 
 def _in_folder(folder: str) -> FrontEnd:
   if tf.io.gfile.exists(os.path.join(folder, "saved_model.pb")):
-    config = load_config(os.path.join(folder, "assets", export.CONFIG_ASSET))
+    config = load_config(
+      os.path.join(folder, "assets", exportable.CONFIG_ASSET)
+    )
     if not config.trainable:
       return FrontEnd(folder, config, {})
     try:
@@ -120,7 +131,9 @@ def _in_folder(folder: str) -> FrontEnd:
 
 
 def _of_keras(model: Any, name: str) -> FrontEnd:
-  found = [x for x in export.layers_of(model) if layers.makes_spectrograms(x)]
+  found = [
+    x for x in exportable.layers_of(model) if layers.makes_spectrograms(x)
+  ]
   if len(found) != 1:
     raise TypeError(
       f"There must be {_KINDS}. Got: {len(found)} STFTSpectrogram in {name}."

@@ -14,6 +14,7 @@ import math
 import os
 import zipfile
 from collections.abc import Mapping
+from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
@@ -332,7 +333,9 @@ def arrange(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
 
 
 def save(
-  goldens: list[Golden], fingerprint: str, path: str | os.PathLike[str]
+  goldens: list[Golden],
+  fingerprint: str,
+  file: str | os.PathLike[str] | BinaryIO,
 ) -> None:
   """Writes golden vectors, and whose they are, into a NumPy archive."""
   arrays = {"fingerprint": np.array(fingerprint)}
@@ -340,38 +343,46 @@ def save(
     arrays[f"{golden.name}/signals"] = golden.signals
     for part, values in golden.parts.items():
       arrays[f"{golden.name}/{part}"] = values
-  np.savez_compressed(path, **arrays)
+  np.savez_compressed(file, **arrays)
 
 
 def load(
-  path: str | os.PathLike[str], config: SpectrogramConfig
+  file: str | os.PathLike[str] | BinaryIO,
+  config: SpectrogramConfig,
+  name: str | None = None,
 ) -> list[Golden]:
   """Reads the golden vectors of a config.
+
+  Args:
+    file: A path, or an open file.
+    config: The config.
+    name: What errors call an open file.
 
   Raises:
     ValueError: If they are those of another config, or the file does not hold
       exactly the clips of the config, with finite transforms.
   """
+  name = name or os.fspath(file)
   try:
-    with np.load(path, allow_pickle=False) as archive:
+    with np.load(file, allow_pickle=False) as archive:
       arrays = dict(archive)
     fingerprint = str(arrays.pop("fingerprint"))
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
     raise ValueError(
-      f"{os.fspath(path)}: the file must hold golden vectors. Got: {e!r}."
+      f"{name}: the file must hold golden vectors. Got: {e!r}."
     ) from e
   if fingerprint != config.fingerprint():
     raise ValueError(
       "The config must be the one that was exported. Got: fingerprint "
       f"{config.fingerprint()} of the config, {fingerprint} in "
-      f"{os.path.basename(path)}."
+      f"{os.path.basename(name)}."
     )
   goldens = []
   names = transform.kernel_parts(config.mode)
-  for name, signals in clips(config).items():
+  for clip, signals in clips(config).items():
     shape = (config.num_frames(len(signals)), config.num_bins)
-    parts = {part: arrays.get(f"{name}/{part}") for part in names}
-    stored = arrays.get(f"{name}/signals")
+    parts = {part: arrays.get(f"{clip}/{part}") for part in names}
+    stored = arrays.get(f"{clip}/signals")
     if (
       stored is None
       or not np.array_equal(stored, signals)
@@ -380,8 +391,8 @@ def load(
       or not all(np.all(np.isfinite(values)) for values in parts.values())
     ):
       raise ValueError(
-        f"{os.fspath(path)}: the file must hold every clip of the config, as "
-        f"it was made, with a finite transform. Got: {name!r}, which is not."
+        f"{name}: the file must hold every clip of the config, as "
+        f"it was made, with a finite transform. Got: {clip!r}, which is not."
       )
-    goldens.append(Golden(name, signals, parts))
+    goldens.append(Golden(clip, signals, parts))
   return goldens

@@ -2,17 +2,14 @@
 
 import dataclasses
 import functools
-import re
-import warnings
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
 from tfspec import errors
 from tfspec import spectrogram as spectrogram_lib
+from tfspec.exportable import Exportable
 from tfspec.ops import padding_ops
-from tfspec.spectrogram import Spectrogram
 
 NON_FINITE = ("reject", "pass")
 
@@ -40,46 +37,32 @@ class Servable(tf.Module):
   """The spectrogram, or a Keras model behind its own, with its signatures.
 
   Attributes:
-    spectrogram: The spectrogram.
-    signals_shape: Shape of the input `signals`.
+    exported: What is exported.
     functions: The signatures of the SavedModel by name.
   """
 
   def __init__(
-    self,
-    spectrogram: Spectrogram,
-    channels: int | None,
-    limits: Limits,
-    jit_compile: bool = False,
-    model: Any = None,
-    samples: int | None = None,
+    self, exported: Exportable, limits: Limits, jit_compile: bool = False
   ) -> None:
     """Creates the signatures.
 
     Args:
-      spectrogram: The spectrogram.
-      channels: Channels of the signals, or None for mono without that axis.
+      exported: What to export.
       limits: What a request may hold.
       jit_compile: Whether XLA compiles what follows the checks.
-      model: A Keras model that takes a batch of signals, or None.
-      samples: Samples of each row if the model wants a fixed number.
     """
     super().__init__(name="tfspec")
-    self.spectrogram = spectrogram
-    self.model = model
+    self.exported = exported
+    self.spectrogram = exported.spectrogram
+    self.model = exported.model
     # The loader in C++ restores no variables that are wrapped by Keras.
-    variables = [] if model is None else model.variables
-    self._weights = [variable.value for variable in variables]
-    self._channels = channels
+    self._weights = exported.variables
+    self._channels = exported.channels
     self._limits = limits
-    self._samples = samples
-    self._last = spectrogram.config.data_format == "channels_last"
-    answer = self._spectrogram if model is None else self._prediction
+    self._samples = exported.samples
+    self._last = self.spectrogram.config.data_format == "channels_last"
+    answer = self._spectrogram if self.model is None else self._prediction
     self._answer = _function(answer, jit_compile=jit_compile)
-    shape = [None, samples]
-    if channels is not None:
-      shape.insert(2 if self._last else 1, channels)
-    self.signals_shape = shape
     self.functions = {
       "serving_default": self._of_signals(self._float),
       "pcm16": self._of_signals(self._pcm16, tf.int16),
@@ -88,7 +71,7 @@ class Servable(tf.Module):
         input_signature=[tf.TensorSpec([None], tf.string, "wav_bytes")],
       ),
     }
-    if model is not None:
+    if self.model is not None:
       self._frames = _function(self._spectrogram, jit_compile=jit_compile)
       self.functions["spectrogram"] = self._of_signals(self._front_end)
 
@@ -105,7 +88,7 @@ class Servable(tf.Module):
       return run(signals, lengths)
 
     specs = [
-      tf.TensorSpec(self.signals_shape, dtype, "signals"),
+      tf.TensorSpec(self.exported.signals_shape, dtype, "signals"),
       tf.TensorSpec([None], tf.int32, "lengths"),
     ]
     return _function(serve, input_signature=specs)
@@ -182,10 +165,9 @@ class Servable(tf.Module):
     self, signals: tf.Tensor, lengths: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns `[batch, samples, channels]` in the layout, and its lengths."""
-    signals = tf.ensure_shape(signals, self.signals_shape)
+    signals = tf.ensure_shape(signals, self.exported.signals_shape)
     lengths = tf.ensure_shape(lengths, [None])
-    if self._channels is None:
-      signals = tf.expand_dims(signals, 2 if self._last else 1)
+    signals = self.exported.with_channels(signals)
     shape = tf.shape(signals)
     rows, samples = shape[0], shape[1 if self._last else 2]
     lengths = self._check_size(lengths, rows, samples)
@@ -243,13 +225,4 @@ class Servable(tf.Module):
   ) -> dict[str, tf.Tensor]:
     samples = tf.shape(signals)[1 if self._last else 2]
     mask = tf.sequence_mask(lengths, samples)
-    with warnings.catch_warnings():
-      # That the outermost model passes no mask on says nothing here.
-      name = re.escape(f"Layer {self.model.name!r}")
-      warnings.filterwarnings("ignore", f"{name} .* does not support masking")
-      outputs = self.model(signals, training=False, mask=mask)
-    if isinstance(outputs, dict):
-      return outputs
-    if isinstance(outputs, list | tuple):
-      return dict(zip(self.model.output_names, outputs, strict=True))
-    return {"predictions": outputs}
+    return self.exported.predict(signals, mask)

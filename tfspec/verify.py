@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfspec import errors, serving_requests, verify_routes
 from tfspec import goldens as goldens_lib
 from tfspec.config import SpectrogramConfig, load_config
-from tfspec.export import CONFIG_ASSET, GOLDENS_ASSET, PREDICTIONS_ASSET
+from tfspec.exportable import CONFIG_ASSET, GOLDENS_ASSET, PREDICTIONS_ASSET
 from tfspec.goldens import Deviation, Golden
 from tfspec.verify_routes import Route
 

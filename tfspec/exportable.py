@@ -1,0 +1,214 @@
+"""What can be exported, in whatever format, and how an export comes to be."""
+
+import contextlib
+import dataclasses
+import os
+import re
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfspec.config import SpectrogramConfig
+from tfspec.goldens import Golden
+from tfspec.spectrogram import Spectrogram
+
+CONFIG_ASSET = "config.textproto"
+GOLDENS_ASSET = "goldens.npz"
+PREDICTIONS_ASSET = "predictions.npz"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Exportable:
+  """A spectrogram, or a Keras model behind its own.
+
+  Attributes:
+    spectrogram: The spectrogram.
+    channels: Channels of the signals, or None for mono without that axis.
+    model: A Keras model that takes a batch of signals, or None.
+    samples: Samples of each row if the model wants a fixed number.
+  """
+
+  spectrogram: Spectrogram
+  channels: int | None
+  model: Any = None
+  samples: int | None = None
+
+  @property
+  def signals_shape(self) -> list[int | None]:
+    """Shape of the input `signals`."""
+    shape = [None, self.samples]
+    if self.channels is not None:
+      last = self.spectrogram.config.data_format == "channels_last"
+      shape.insert(2 if last else 1, self.channels)
+    return shape
+
+  @property
+  def variables(self) -> list[tf.Variable]:
+    """The variables of the model, without what Keras wraps around them."""
+    return [] if self.model is None else [v.value for v in self.model.variables]
+
+  def with_channels(self, signals: tf.Tensor) -> tf.Tensor:
+    """Gives signals of `signals_shape` a channels axis if they have none."""
+    if self.channels is not None:
+      return signals
+    last = self.spectrogram.config.data_format == "channels_last"
+    return tf.expand_dims(signals, 2 if last else 1)
+
+  def predict(
+    self, signals: tf.Tensor, mask: tf.Tensor | None = None
+  ) -> dict[str, tf.Tensor]:
+    """Returns the outputs of the model by the names that they are served under.
+
+    Args:
+      signals: A batch with its channels axis.
+      mask: Which samples are those of a clip, or None: all.
+    """
+    with warnings.catch_warnings():
+      # That the outermost model passes no mask on says nothing here.
+      name = re.escape(f"Layer {self.model.name!r}")
+      warnings.filterwarnings("ignore", f"{name} .* does not support masking")
+      outputs = self.model(signals, training=False, mask=mask)
+    if isinstance(outputs, dict):
+      return outputs
+    if isinstance(outputs, list | tuple):
+      return dict(zip(self.model.output_names, outputs, strict=True))
+    return {"predictions": outputs}
+
+
+def exportable(
+  source: SpectrogramConfig | Spectrogram | Any, channels: int | None
+) -> Exportable:
+  """Returns what is to be exported, checked.
+
+  Args:
+    source: A config, a `Spectrogram`, or a Keras model with one
+      `tfspec.layers.STFTSpectrogram`, which takes a batch of signals.
+    channels: Channels of the signals, or None for mono without a channels axis.
+      A Keras model says it itself.
+
+  Raises:
+    TypeError: If the source is none of the three.
+    ValueError: If there are no channels, or a Keras model has not one input,
+      and one layer that makes spectrograms.
+  """
+  if channels is not None and channels < 1:
+    raise ValueError(f"channels must be at least 1. Got: channels={channels}.")
+  if isinstance(source, SpectrogramConfig):
+    return Exportable(Spectrogram(source), channels)
+  if isinstance(source, Spectrogram):
+    return Exportable(source, channels)
+  spectrogram = _front_end(source)
+  channels, samples = _signals_of(source, spectrogram.config, channels)
+  return Exportable(spectrogram, channels, source, samples)
+
+
+def predictions(
+  goldens: Iterable[Golden],
+  run: Callable[[np.ndarray], Mapping[str, tf.Tensor]],
+) -> dict[str, np.ndarray]:
+  """Returns what a model answers to clips, to be stored beside its export.
+
+  Args:
+    goldens: The clips.
+    run: Returns the outputs for a clip `[samples]`, each with a batch axis.
+
+  Returns:
+    The answers by the name of the clip and that of the output, `clip/output`.
+  """
+  found = {}
+  for golden in goldens:
+    for output, value in run(golden.signals).items():
+      # Strings as bytes: an archive of objects would have to be pickled.
+      value = np.asarray(value.numpy()[0])
+      kind = bytes if value.dtype == object else value.dtype
+      found[f"{golden.name}/{output}"] = value.astype(kind)
+  return found
+
+
+def check_new(path: str | os.PathLike[str]) -> str:
+  """Returns the path of an export, at which nothing may exist yet.
+
+  Raises:
+    FileExistsError: If there is something.
+  """
+  target = os.fspath(path).rstrip("/")
+  if tf.io.gfile.exists(target):
+    raise FileExistsError(
+      f"path must not exist yet: exports are never overwritten. Got: {target}."
+    )
+  return target
+
+
+@contextlib.contextmanager
+def written_aside(target: str) -> Iterator[str]:
+  """Gives a path to write to, which becomes `target` at the end.
+
+  An export appears when it is complete: one that fails leaves nothing behind.
+
+  Raises:
+    FileExistsError: If `target` came to exist meanwhile.
+  """
+  # TF Serving takes only folders whose name is a number for versions.
+  partial = f"{target}.partial-{uuid.uuid4().hex[:8]}"
+  try:
+    yield partial
+    try:
+      tf.io.gfile.rename(partial, target)
+    except tf.errors.AlreadyExistsError as e:
+      raise FileExistsError(f"path must not exist yet. Got: {target}.") from e
+  except BaseException:
+    if tf.io.gfile.isdir(partial):
+      tf.io.gfile.rmtree(partial)
+    elif tf.io.gfile.exists(partial):
+      tf.io.gfile.remove(partial)
+    raise
+
+
+def _front_end(model: Any) -> Spectrogram:
+  """Returns the spectrogram inside a Keras model."""
+  if not hasattr(model, "layers"):
+    raise TypeError(
+      "source must be a SpectrogramConfig, a Spectrogram or a Keras model. "
+      f"Got: {type(model).__name__}."
+    )
+  found = [layer for layer in layers_of(model) if _makes_spectrograms(layer)]
+  if len(found) != 1:
+    raise ValueError(
+      "The model must have one tfspec.layers.STFTSpectrogram. Got: "
+      f"{len(found)} of them in {model.name!r}."
+    )
+  return found[0].to_spectrogram()
+
+
+def layers_of(model: Any) -> list[Any]:
+  """Returns a Keras model, its layers and those of the models in it."""
+  inner = [layers_of(layer) for layer in getattr(model, "layers", [])]
+  return [model, *sum(inner, [])]
+
+
+def _makes_spectrograms(layer: Any) -> bool:
+  return hasattr(layer, "to_spectrogram")
+
+
+def _signals_of(
+  model: Any, config: SpectrogramConfig, channels: int | None
+) -> tuple[int | None, int | None]:
+  """Returns the channels and the samples of what a Keras model takes."""
+  shape = model.input_shape
+  if not isinstance(shape, tuple) or len(shape) != 3:
+    raise ValueError(
+      "The model must take one batch of signals, [batch, samples, channels] or "
+      f"with channels first [batch, channels, samples]. Got: {shape}."
+    )
+  last = config.data_format == "channels_last"
+  own, samples = shape[2 if last else 1], shape[1 if last else 2]
+  if own is None or channels not in (None, own):
+    raise ValueError(
+      "channels must be what the model takes, a fixed number. Got: "
+      f"channels={channels}, input shape {shape}."
+    )
+  return (None if own == 1 and channels is None else own), samples

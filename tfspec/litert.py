@@ -1,0 +1,307 @@
+"""The file that runs on phones and other devices, in LiteRT [1].
+
+References:
+  [1]: https://ai.google.dev/edge/litert
+"""
+
+import dataclasses
+import io
+import os
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import text_format
+
+from tfspec import config_proto, exportable, serving_requests
+from tfspec import goldens as goldens_lib
+from tfspec import spectrogram as spectrogram_lib
+from tfspec.config import SpectrogramConfig
+from tfspec.exportable import (
+  CONFIG_ASSET,
+  GOLDENS_ASSET,
+  PREDICTIONS_ASSET,
+  Exportable,
+)
+from tfspec.spectrogram import Spectrogram
+
+ENDING = ".tflite"
+
+_FINGERPRINT_ASSET = "fingerprint.txt"
+_SIGNATURE = "serving_default"
+# Of the metadata entries that are tfspec's.
+_PREFIX = "tfspec/"
+_IDENTIFIER = b"TFL3"
+
+
+def export_litert(
+  source: SpectrogramConfig | Spectrogram | Any,
+  path: str | os.PathLike[str],
+  channels: int | None = None,
+) -> None:
+  """Writes a `.tflite` file that needs only LiteRT to run.
+
+  Its signature `serving_default` takes `signals`, float32 `[batch, samples]`,
+  and gives `spectrogram`, float32 in the layout of `tfspec.Spectrogram` for a
+  batch, and `num_frames`, int32 `[batch]`. With `channels` the signals are
+  `[batch, samples, channels]`, or with channels first
+  `[batch, channels, samples]`. Batch and samples are free: the interpreter is
+  resized to them. A Keras model gives what it returns instead: `predictions`,
+  or the names that it gives its outputs.
+
+  All operators are builtin ones, in float32. LiteRT transforms powers of two
+  alone: other lengths are computed by the kernel engine, with the same error
+  bound, in a file as large as the kernels. `precision` is about devices that
+  round the operands of products, which LiteRT on a CPU does not.
+
+  The file carries the config and its fingerprint, and of trained kernels golden
+  vectors, of a Keras model predictions: with them `tfspec.verify` proves later
+  that it computes what it should. It appears when it is complete.
+
+  Args:
+    source: What to export: a config; a `Spectrogram` where kernels were
+      trained; or a Keras model with one `tfspec.layers.STFTSpectrogram`, which
+      takes a batch of signals.
+    path: File that does not exist yet and ends in `.tflite`.
+    channels: Channels of the signals, or None for mono without a channels axis.
+      A Keras model says it itself.
+
+  Raises:
+    FileExistsError: If the path exists.
+    TypeError: If the source is none of the three.
+    ValueError: If the path or the channels break these rules, or a Keras model
+      has not one input, and one layer that makes spectrograms, or has what
+      LiteRT cannot run.
+
+  Example:
+    >>> config = tfspec.SpectrogramConfig(fft_length=512)
+    >>> tfspec.export_litert(config, "speech.tflite")
+    >>> with open("speech.tflite", "rb") as file:
+    ...   len(file.read()) < 20_000
+    True
+  """
+  target = exportable.check_new(path)
+  if not target.endswith(ENDING):
+    raise ValueError(f"path must end in {ENDING}. Got: {target}.")
+  exported = exportable.exportable(source, channels)
+  program = _Program(exported)
+  content = _with_metadata(_convert(program), _assets(exported, program))
+  tf.io.gfile.makedirs(os.path.dirname(os.path.abspath(target)))
+  with exportable.written_aside(target) as partial:
+    with tf.io.gfile.GFile(partial, "wb") as file:
+      file.write(content)
+
+
+def load_config(path: str | os.PathLike[str]) -> SpectrogramConfig:
+  """Returns the config that a `.tflite` file carries.
+
+  Raises:
+    ValueError: If `export_litert` did not write the file, or the config is not
+      the one that was exported.
+  """
+  stored = assets(path)
+  try:
+    proto = config_proto.parse(stored[CONFIG_ASSET], CONFIG_ASSET)
+    config = SpectrogramConfig.from_proto(proto)
+    fingerprint = stored[_FINGERPRINT_ASSET].decode()
+  except KeyError as e:
+    raise ValueError(
+      f"{os.fspath(path)}: the file must be one that tfspec.export_litert "
+      f"wrote. Got: no {e.args[0]} in it."
+    ) from e
+  except (TypeError, ValueError) as e:
+    raise ValueError(f"{os.fspath(path)}: {e}") from e
+  if config.fingerprint() != fingerprint:
+    raise ValueError(
+      f"{os.fspath(path)}: the config must be the one that was exported. Got: "
+      f"fingerprint {config.fingerprint()} of the config, {fingerprint} in "
+      f"{_FINGERPRINT_ASSET}."
+    )
+  return config
+
+
+def assets(path: str | os.PathLike[str]) -> dict[str, bytes]:
+  """Returns what a `.tflite` file carries of tfspec, by name."""
+  from tensorflow.lite.python import schema_py_generated as schema
+
+  with tf.io.gfile.GFile(os.fspath(path), "rb") as file:
+    content = file.read()
+  try:
+    if content[4:8] != _IDENTIFIER:
+      raise ValueError(f"{content[4:8]!r} for {_IDENTIFIER!r}")
+    model = schema.Model.GetRootAs(content, 0)
+    found = {}
+    for i in range(model.MetadataLength()):
+      name = model.Metadata(i).Name().decode()
+      if name.startswith(_PREFIX):
+        buffer = model.Buffers(model.Metadata(i).Buffer())
+        found[name.removeprefix(_PREFIX)] = buffer.DataAsNumpy().tobytes()
+  except Exception as e:  # Whatever a damaged file makes the reader raise.
+    raise ValueError(
+      f"{os.fspath(path)}: the file must be a {ENDING} file. Got: {e!r}."
+    ) from e
+  return found
+
+
+def interpreter(path: str | os.PathLike[str]) -> Any:
+  """Returns a LiteRT interpreter of a file.
+
+  Raises:
+    ImportError: If ai-edge-litert is not installed.
+    ValueError: If the file is damaged.
+  """
+  try:
+    from ai_edge_litert.interpreter import Interpreter
+  except ImportError as e:
+    raise ImportError(
+      f"ai-edge-litert must be installed to run {ENDING} files. Run: "
+      "pip install ai-edge-litert"
+    ) from e
+  with tf.io.gfile.GFile(os.fspath(path), "rb") as file:
+    return Interpreter(model_content=file.read())
+
+
+def signals_shape(interpreter: Any) -> list[int | None]:
+  """Returns the shape of the input `signals`, None where a size is free."""
+  (details,) = interpreter.get_input_details()
+  return [None if n < 0 else int(n) for n in details["shape_signature"]]
+
+
+def run(interpreter: Any, signals: np.ndarray) -> dict[str, np.ndarray]:
+  """Returns the outputs for a batch by name.
+
+  Unlike LiteRT's own signature runner it returns outputs without values, as
+  clips shorter than a frame have them.
+
+  Args:
+    interpreter: What `interpreter` returned.
+    signals: A batch, float32.
+  """
+  (details,) = interpreter.get_input_details()
+  interpreter.resize_tensor_input(details["index"], signals.shape)
+  interpreter.allocate_tensors()
+  interpreter.set_tensor(details["index"], signals)
+  interpreter.invoke()
+  runner = interpreter.get_signature_runner(_SIGNATURE)
+  outputs = {}
+  for name, details in runner.get_output_details().items():
+    shape = details["shape"]
+    outputs[name] = (
+      interpreter.get_tensor(details["index"])
+      if np.all(shape)
+      else np.zeros(shape, details["dtype"])
+    )
+  return outputs
+
+
+def with_frames(goldens: list[goldens_lib.Golden]) -> list[goldens_lib.Golden]:
+  """Returns the clips that have frames: models in LiteRT fail without."""
+  return [g for g in goldens if all(map(len, g.parts.values()))]
+
+
+class _Program(tf.Module):
+  """What the file computes."""
+
+  def __init__(self, exported: Exportable) -> None:
+    super().__init__(name="tfspec")
+    self._exported = exported
+    self._config = _device_config(exported)
+    self._variables = [*exported.spectrogram.kernels, *exported.variables]
+    self._model = exported.model
+    spec = tf.TensorSpec(exported.signals_shape, tf.float32, "signals")
+    self.serve = tf.function(
+      self._serve, autograph=False, input_signature=[spec]
+    )
+
+  def _serve(self, signals: tf.Tensor) -> dict[str, tf.Tensor]:
+    signals = self._exported.with_channels(signals)
+    if self._model is not None:
+      return self._exported.predict(signals)
+    values = spectrogram_lib.spectrogram(
+      signals, self._config, self._exported.spectrogram.kernels
+    )
+    shape = tf.shape(values)
+    frames = shape[spectrogram_lib.time_axis(self._config)]
+    return {"spectrogram": values, "num_frames": tf.fill([shape[0]], frames)}
+
+
+def _device_config(exported: Exportable) -> SpectrogramConfig:
+  """Returns the config with what LiteRT can run."""
+  config = exported.spectrogram.config
+  resolved = config.resolved()
+  length = resolved.fft_length
+  changes = {}
+  if config.precision != "default":
+    changes["precision"] = "default"
+  # Of one sample, the transform of LiteRT is silently wrong.
+  if resolved.engine == "fft" and (length < 2 or length & (length - 1)):
+    changes["engine"] = "kernel"
+  if changes and exported.model is not None:
+    wanted = ", ".join(f"{k}={v!r}" for k, v in changes.items())
+    found = ", ".join(f"{k}={getattr(resolved, k)!r}" for k in changes)
+    raise ValueError(
+      f"The layer of the model must have {wanted} for LiteRT, which transforms "
+      f"powers of two alone. Got: {found}, fft_length={length}."
+    )
+  return dataclasses.replace(config, **changes)
+
+
+def _convert(program: _Program) -> bytes:
+  """Returns the file without what tfspec adds to it."""
+  from tensorflow.lite.tools import flatbuffer_utils
+
+  function = program.serve.get_concrete_function()
+  converter = tf.lite.TFLiteConverter.from_concrete_functions(
+    [function], program
+  )
+  converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+  # They are refused here, by their names.
+  converter.allow_custom_ops = True
+  content = converter.convert()
+  model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+  custom = [c.customCode for c in model.operatorCodes if c.customCode]
+  if custom:
+    names = ", ".join(sorted(name.decode() for name in custom))
+    raise ValueError(
+      f"All operators must be builtin ones of LiteRT. Got: {names}."
+    )
+  return content
+
+
+def _with_metadata(content: bytes, entries: dict[str, bytes]) -> bytes:
+  from tensorflow.lite.python import schema_py_generated as schema
+  from tensorflow.lite.tools import flatbuffer_utils
+
+  model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+  for name, value in entries.items():
+    buffer, metadata = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(value, np.uint8)
+    metadata.name, metadata.buffer = _PREFIX + name, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), metadata]
+  return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _assets(exported: Exportable, program: _Program) -> dict[str, bytes]:
+  """Returns what proves the file later."""
+  config = exported.spectrogram.config
+  text = text_format.MessageToString(config.to_proto())
+  found = {
+    CONFIG_ASSET: text.encode(),
+    _FINGERPRINT_ASSET: config.fingerprint().encode(),
+  }
+  archive = io.BytesIO()
+  if exported.model is not None:
+
+    def run(signals: np.ndarray) -> dict[str, tf.Tensor]:
+      shape = exported.signals_shape
+      return program.serve(serving_requests.rows(signals, shape, config))
+
+    clips = with_frames(goldens_lib.make(exported.spectrogram))
+    np.savez_compressed(archive, **exportable.predictions(clips, run))
+    found[PREDICTIONS_ASSET] = archive.getvalue()
+  elif config.trainable:  # Else they follow from the config.
+    goldens = goldens_lib.make(exported.spectrogram)
+    goldens_lib.save(goldens, config.fingerprint(), archive)
+    found[GOLDENS_ASSET] = archive.getvalue()
+  return found
