@@ -171,6 +171,7 @@ def test_non_finite_samples(served, bad, tmp_path):
   ("limits", "sentence"),
   [
     ({"max_samples": 0}, "max_samples must be at least 1. Got: max_samples=0."),
+    ({"max_samples": 63}, "max_samples must be at least one row: "),
     ({"max_wav_bytes": -1}, "max_wav_bytes must be at least 1. Got: "),
     ({"non_finite": "drop"}, "non_finite must be one of reject, pass. Got: "),
   ],
@@ -313,6 +314,59 @@ def test_keras_model_from_sound_to_prediction(samples, channels, tmp_path):
   assert tfspec.verify(tmp_path / "1").ok
   card = (tmp_path / "1" / "assets" / "model_card.md").read_text()
   assert "A Keras model of sound" in card and "`predictions` float32" in card
+
+
+@pytest.mark.slow
+def test_as_many_samples_as_allowed_by_default(tmp_path):
+  tfspec.export_saved_model(_CONFIG, tmp_path / "1")
+  pcm16 = tf.saved_model.load(str(tmp_path / "1")).signatures["pcm16"]
+  samples = 30 * 60 * 8000
+  signals = np.zeros([1, samples + 1], np.int16)
+  assert "must have at most 14400000 samples" in _refused(
+    pcm16, signals=signals, lengths=_ALL
+  )
+  signals[0, samples // 2] = 2**14
+  outputs = pcm16(signals=signals[:, :samples], lengths=_ALL)
+  count = _CONFIG.num_frames(samples)
+  assert outputs["num_frames"].numpy() == [count]
+  values = outputs["spectrogram"].numpy()[0]
+  assert values.shape == (count, 33)
+  loud = np.flatnonzero(values.max(axis=1) > values.min())
+  # Frames m with 24 m <= 7200000 < 24 m + 64, but the window ends in zeros.
+  assert loud.tolist() == [299998, 299999]
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_keras_model_with_channels_first_and_two_outputs(jit_compile, tmp_path):
+  keras.utils.set_random_seed(6)
+  signals = keras.Input((2, None))
+  frames = tfspec.layers.STFTSpectrogram(
+    frame_length=64,
+    frame_step=24,
+    sample_rate_hz=8000,
+    data_format="channels_first",
+    expand_dims=True,
+  )(signals)
+  loudness = keras.layers.GlobalMaxPooling2D(data_format="channels_first")
+  scores = keras.layers.Dense(3, name="scores")(loudness(frames))
+  share = keras.layers.Dense(1, "sigmoid", name="share")(scores)
+  model = keras.Model(signals, [scores, share])
+  tfspec.export_saved_model(model, tmp_path / "1", jit_compile=jit_compile)
+  signatures = tf.saved_model.load(str(tmp_path / "1")).signatures
+  batch = _signals(2, 2, 500)
+  expected = model(batch)
+  file = serving_requests.wav_file(batch[0].T, 8000)
+  requests = {
+    "serving_default": ({"signals": batch, "lengths": _ALL}, 2),
+    "wav": ({"wav_bytes": [file]}, 1),
+  }
+  for name, (inputs, rows) in requests.items():
+    outputs = signatures[name](**inputs)
+    assert sorted(outputs) == ["scores", "share"]
+    for output, value in zip(("scores", "share"), expected, strict=True):
+      np.testing.assert_allclose(outputs[output], value[:rows], atol=1e-5)
+  report = tfspec.verify(tmp_path / "1")
+  assert report.ok, str(report)
 
 
 def test_model_with_scores_and_labels(tmp_path):

@@ -11,7 +11,12 @@ import tensorflow as tf
 from tfspec import exportable, model_card, servable, serving_requests
 from tfspec import goldens as goldens_lib
 from tfspec.config import SpectrogramConfig, save_config
-from tfspec.exportable import CONFIG_ASSET, GOLDENS_ASSET, PREDICTIONS_ASSET
+from tfspec.exportable import (
+  CONFIG_ASSET,
+  GOLDENS_ASSET,
+  PREDICTIONS_ASSET,
+  Exportable,
+)
 from tfspec.servable import Limits, Servable
 from tfspec.spectrogram import Spectrogram
 
@@ -72,9 +77,9 @@ def export_saved_model(
     path: Folder that does not exist yet, such as "models/speech/1".
     channels: Channels of the signals, or None for mono without a channels axis.
       A Keras model says it itself.
-    max_samples: Rows times samples of a request, at most; rows count as at
-      least one frame. None: 30 minutes at the config's sample rate, or at
-      48 kHz if it states none.
+    max_samples: Rows times samples of a request, at most, and at least one
+      row; rows count as at least one frame. None: 30 minutes at the config's
+      sample rate, or at 48 kHz if it states none.
     max_wav_bytes: Bytes of all WAV files of a request, at most. None: those of
       `max_samples` in 32 bits, and 1 MiB.
     non_finite: "reject" refuses requests with NaN or infinities, "pass" lets
@@ -99,9 +104,7 @@ def export_saved_model(
   """
   exported = exportable.exportable(source, channels)
   config = exported.spectrogram.config
-  limits = _limits(
-    config, exported.channels, max_samples, max_wav_bytes, non_finite
-  )
+  limits = _limits(exported, max_samples, max_wav_bytes, non_finite)
   target = exportable.check_new(path)
   served = Servable(exported, limits, jit_compile)
   name = os.path.basename(os.path.dirname(os.path.abspath(target))) or "model"
@@ -120,22 +123,30 @@ def export_saved_model(
 
 
 def _limits(
-  config: SpectrogramConfig,
-  channels: int | None,
+  exported: Exportable,
   max_samples: int | None,
   max_wav_bytes: int | None,
   non_finite: str,
 ) -> Limits:
   """Returns the limits with their defaults, checked."""
+  config = exported.spectrogram.config
   if max_samples is None:
     rate = config.sample_rate_hz or _DEFAULT_RATE_HZ
     max_samples = _DEFAULT_MINUTES * 60 * rate
   if max_wav_bytes is None:
-    max_wav_bytes = 4 * max_samples * (channels or 1) + 2**20
+    max_wav_bytes = 4 * max_samples * (exported.channels or 1) + 2**20
   given = {"max_samples": max_samples, "max_wav_bytes": max_wav_bytes}
   for name, value in given.items():
     if value < 1:
       raise ValueError(f"{name} must be at least 1. Got: {name}={value}.")
+  least = max(config.frame_length, exported.samples or 0)
+  if max_samples < least:
+    raise ValueError(
+      "max_samples must be at least one row: frame_length, and the samples "
+      "that a model takes if they are fixed. Got: "
+      f"max_samples={max_samples}, frame_length={config.frame_length}, "
+      f"samples={exported.samples}."
+    )
   if non_finite not in servable.NON_FINITE:
     raise ValueError(
       f"non_finite must be one of {', '.join(servable.NON_FINITE)}. Got: "
