@@ -57,7 +57,7 @@ std::string Run(const tensorflow::SavedModelBundleLite& model,
   if (!status.ok()) return status.ToString();
   for (size_t i = 0; i < names.size(); ++i) {
     tensorflow::TensorProto proto;
-    outputs[i].AsProtoTensorContent(&proto);
+    outputs[i].AsProtoField(&proto);
     Write(request / (names[i] + ".out"), proto.SerializeAsString());
   }
   return "";

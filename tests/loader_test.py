@@ -1,21 +1,16 @@
 """Exports loaded by TensorFlow's own C++ loader, which TF Serving uses."""
 
 import dataclasses
-import pathlib
 import shutil
-import subprocess
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2
 
 import tfspec
-from tests import wav_files
+from tests import cpp_loader, wav_files
 from tfspec import serving_requests
 
-_SOURCE = pathlib.Path(__file__).parent / "load_saved_model.cc"
 _CONFIG = tfspec.SpectrogramConfig(
   frame_length=64, frame_step=24, sample_rate_hz=8000
 )
@@ -29,52 +24,9 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-  """Returns the loader, linked against the libraries of this TensorFlow."""
   path = tmp_path_factory.mktemp("loader") / "load_saved_model"
-  libraries = tf.sysconfig.get_lib()
-  command = [
-    "g++",
-    "-std=c++17",
-    "-O1",
-    "-w",
-    *tf.sysconfig.get_compile_flags(),
-    "-DNDEBUG",
-    str(_SOURCE),
-    "-o",
-    str(path),
-    f"-L{libraries}",
-    "-Wl,--no-as-needed",
-    "-l:libtensorflow_cc.so.2",
-    "-l:libtensorflow_framework.so.2",
-    f"-Wl,-rpath,{libraries}",
-  ]
-  subprocess.run(command, check=True)
+  cpp_loader.build(path)
   return path
-
-
-def _run(program, model, requests, folder):
-  """Returns outputs by name, or the status of a failure, of each request."""
-  folders = []
-  for i, (signature, inputs) in enumerate(requests):
-    request = folder / str(i)
-    request.mkdir()
-    (request / "signature").write_text(signature)
-    for name, value in inputs.items():
-      proto = tf.make_tensor_proto(value)
-      (request / f"{name}.in").write_bytes(proto.SerializeToString())
-    folders.append(request)
-  subprocess.run([program, model, *folders], check=True, timeout=300)
-  results = []
-  for request in folders:
-    if (request / "error").exists():
-      results.append((request / "error").read_text())
-      continue
-    outputs = {}
-    for path in request.glob("*.out"):
-      proto = tensor_pb2.TensorProto.FromString(path.read_bytes())
-      outputs[path.stem] = tf.make_ndarray(proto)
-    results.append(outputs)
-  return results
 
 
 def _signals(*shape):
@@ -117,7 +69,7 @@ def test_every_signature_and_bad_requests(program, changes, tmp_path):
     ("wav", {"wav_bytes": [wav_files.riff([])]}),
   ]
   # A good one last: the bad ones leave no harm.
-  results = _run(program, model, [*good, *bad, good[0]], tmp_path)
+  results = cpp_loader.run(program, model, [*good, *bad, good[0]], tmp_path)
   for result in [*results[: len(good)], results[-1]]:
     assert result["num_frames"].tolist() == [config.num_frames(300)] * 2
     np.testing.assert_allclose(result["spectrogram"], expected, atol=1e-5)
@@ -132,16 +84,22 @@ def test_keras_model(program, tmp_path):
       keras.Input((None, 1)),
       tfspec.layers.STFTSpectrogram(frame_length=64, frame_step=24),
       keras.layers.GlobalAveragePooling1D(),
-      keras.layers.Dense(5),
+      keras.layers.Dense(2),
     ]
   )
+  scores = model.outputs[0]
+  name = keras.layers.StringLookup(
+    vocabulary=["low", "high"], num_oov_indices=0, invert=True
+  )(keras.ops.argmax(scores, axis=-1))
+  model = keras.Model(model.inputs[0], {"scores": scores, "name": name})
   tfspec.export_saved_model(model, tmp_path / "model")
   signals = _signals(2, 300)
-  (result,) = _run(
+  (result,) = cpp_loader.run(
     program,
     tmp_path / "model",
     [("serving_default", {"signals": signals})],
     tmp_path,
   )
-  expected = model(signals[..., np.newaxis]).numpy()
-  np.testing.assert_allclose(result["predictions"], expected, atol=1e-5)
+  expected = model(signals[..., np.newaxis])
+  np.testing.assert_allclose(result["scores"], expected["scores"], atol=1e-5)
+  assert result["name"].tolist() == expected["name"].numpy().tolist()

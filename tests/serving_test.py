@@ -387,6 +387,43 @@ def test_model_with_scores_and_labels(tmp_path):
   assert failed == {"model serving_default", "model wav"}
 
 
+def test_model_that_takes_lengths_and_names_its_label(tmp_path):
+  keras.utils.set_random_seed(5)
+  signals = keras.Input((None, 1), name="signals")
+  lengths = keras.Input((), dtype="int32", name="lengths")
+  layer = tfspec.layers.STFTSpectrogram(
+    frame_length=64, frame_step=24, sample_rate_hz=8000
+  )
+  # Behind a convolution there is no mask: what pads the frames is seen.
+  frames, num_frames = layer(signals, lengths, padding_value=-3.0)
+  frames = keras.layers.Conv1D(4, 3, padding="same")(frames)
+  total = keras.ops.sum(frames, axis=1)
+  scores = total / keras.ops.cast(num_frames + 1, "float32")[:, None]
+  names = ["en", "es", "fr", "it"]
+  label = keras.layers.StringLookup(
+    vocabulary=names, num_oov_indices=0, invert=True
+  )(keras.ops.argmax(scores, axis=-1))
+  inputs = {"signals": signals, "lengths": lengths}
+  model = keras.Model(inputs, {"scores": scores, "label": label})
+  tfspec.export_saved_model(model, tmp_path / "1")
+  assert tfspec.verify(tmp_path / "1").ok
+  served = tf.saved_model.load(str(tmp_path / "1")).signatures
+  clips = [_signals(1, samples, 1) for samples in (500, 90)]
+  padded = np.concatenate(
+    [clips[0], np.pad(clips[1], [(0, 0), (0, 410), (0, 0)])]
+  )
+  expected = model(
+    {"signals": padded, "lengths": np.array([500, 90], np.int32)}
+  )
+  files = [serving_requests.wav_file(clip[0], 8000) for clip in clips]
+  outputs = served["wav"](wav_bytes=files)
+  np.testing.assert_allclose(outputs["scores"], expected["scores"], atol=1e-5)
+  for row, name in enumerate(outputs["label"].numpy()):
+    assert name.decode() == names[np.argmax(expected["scores"][row])]
+  whole = served["serving_default"](signals=padded[..., 0], lengths=_ALL)
+  assert np.max(np.abs(whole["scores"][1] - outputs["scores"][1])) > 0.1
+
+
 def test_verify_finds_another_model_behind_the_front_end(tmp_path):
   for name in ("1", "2"):
     model = _model()
@@ -411,6 +448,12 @@ def test_wrong_sources(tmp_path):
     tfspec.export_saved_model(plain, tmp_path / "1")
   with pytest.raises(ValueError, match=r"channels must be what the model"):
     tfspec.export_saved_model(_model(), tmp_path / "1", channels=2)
+  other = keras.Input((), name="rate")
+  signals = keras.Input((None, 1), name="signals")
+  inputs = {"signals": signals, "rate": other}
+  two = keras.Model(inputs, _model()(signals) + other)
+  with pytest.raises(ValueError, match=r"inputs named 'signals' and 'lengths'"):
+    tfspec.export_saved_model(two, tmp_path / "1")
   assert not os.listdir(tmp_path)
 
 

@@ -55,7 +55,8 @@ def export_saved_model(
   int32 `[batch]`, says how many samples of each row are its own. It may be
   left out of a request, and in Python be empty: all are. Each row gives what
   it gives alone; beyond its `num_frames` it is zero. A Keras model gets the
-  lengths as a mask; one that takes a fixed number of samples gets shorter files
+  lengths as its input `lengths`, beside one named `signals`, or without such an
+  input as a mask; one that takes a fixed number of samples gets shorter files
   filled up with zeros.
 
   A request that breaks a limit, or that has a file which cannot be read or has
@@ -73,7 +74,7 @@ def export_saved_model(
   Args:
     source: What to export: a config; a `Spectrogram` where kernels were
       trained; or a Keras model with one `tfspec.layers.STFTSpectrogram`, which
-      takes a batch of signals.
+      takes a batch of signals, or inputs named `signals` and `lengths`.
     path: Folder that does not exist yet, such as "models/speech/1".
     channels: Channels of the signals, or None for mono without a channels axis.
       A Keras model says it itself.
@@ -90,8 +91,8 @@ def export_saved_model(
   Raises:
     FileExistsError: If the path exists.
     TypeError: If the source is none of the three.
-    ValueError: If an argument is out of its range, or a Keras model has not one
-      input, and one layer that makes spectrograms.
+    ValueError: If an argument is out of its range, or a Keras model has other
+      inputs, or not one layer that makes spectrograms.
 
   Example:
     >>> config = tfspec.SpectrogramConfig()

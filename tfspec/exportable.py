@@ -28,7 +28,8 @@ class Exportable:
   Attributes:
     spectrogram: The spectrogram.
     channels: Channels of the signals, or None for mono without that axis.
-    model: A Keras model that takes a batch of signals, or None.
+    model: A Keras model that takes a batch of signals, or also `lengths`
+      beside them, or None.
     samples: Samples of each row if the model wants a fixed number.
   """
 
@@ -59,19 +60,29 @@ class Exportable:
     return tf.expand_dims(signals, 2 if last else 1)
 
   def predict(
-    self, signals: tf.Tensor, mask: tf.Tensor | None = None
+    self, signals: tf.Tensor, lengths: tf.Tensor | None = None
   ) -> dict[str, tf.Tensor]:
     """Returns the outputs of the model by the names that they are served under.
 
     Args:
       signals: A batch with its channels axis.
-      mask: Which samples are those of a clip, or None: all.
+      lengths: How many samples of each clip are its own, or None: all.
     """
+    last = self.spectrogram.config.data_format == "channels_last"
+    shape = tf.shape(signals)
+    rows, samples = shape[0], shape[1 if last else 2]
+    inputs, mask = signals, None
+    if "lengths" in _inputs_of(self.model):
+      if lengths is None:
+        lengths = tf.fill([rows], samples)
+      inputs = {"signals": signals, "lengths": lengths}
+    elif lengths is not None:
+      mask = tf.sequence_mask(lengths, samples)
     with warnings.catch_warnings():
       # That the outermost model passes no mask on says nothing here.
       name = re.escape(f"Layer {self.model.name!r}")
       warnings.filterwarnings("ignore", f"{name} .* does not support masking")
-      outputs = self.model(signals, training=False, mask=mask)
+      outputs = self.model(inputs, training=False, mask=mask)
     if isinstance(outputs, dict):
       return outputs
     if isinstance(outputs, list | tuple):
@@ -86,14 +97,15 @@ def exportable(
 
   Args:
     source: A config, a `Spectrogram`, or a Keras model with one
-      `tfspec.layers.STFTSpectrogram`, which takes a batch of signals.
+      `tfspec.layers.STFTSpectrogram`, which takes a batch of signals, or inputs
+      named `signals` and `lengths`.
     channels: Channels of the signals, or None for mono without a channels axis.
       A Keras model says it itself.
 
   Raises:
     TypeError: If the source is none of the three.
-    ValueError: If there are no channels, or a Keras model has not one input,
-      and one layer that makes spectrograms.
+    ValueError: If there are no channels, or a Keras model has other inputs, or
+      not one layer that makes spectrograms.
   """
   if channels is not None and channels < 1:
     raise ValueError(f"channels must be at least 1. Got: channels={channels}.")
@@ -194,15 +206,24 @@ def _makes_spectrograms(layer: Any) -> bool:
   return hasattr(layer, "to_spectrogram")
 
 
+def _inputs_of(model: Any) -> dict[str, tuple[int | None, ...]]:
+  """Returns the shapes of what a Keras model takes, by name."""
+  tensors = getattr(model, "inputs", None) or []
+  return {tensor.name: tuple(tensor.shape) for tensor in tensors}
+
+
 def _signals_of(
   model: Any, config: SpectrogramConfig, channels: int | None
 ) -> tuple[int | None, int | None]:
   """Returns the channels and the samples of what a Keras model takes."""
-  shape = model.input_shape
-  if not isinstance(shape, tuple) or len(shape) != 3:
+  inputs = _inputs_of(model)
+  named = set(inputs) == {"signals", "lengths"}
+  shape = inputs["signals"] if named else next(iter(inputs.values()), ())
+  if len(shape) != 3 or not (named or len(inputs) == 1):
     raise ValueError(
       "The model must take one batch of signals, [batch, samples, channels] or "
-      f"with channels first [batch, channels, samples]. Got: {shape}."
+      "with channels first [batch, channels, samples]; or inputs named "
+      f"'signals' and 'lengths', [batch]. Got: {inputs or 'no inputs'}."
     )
   last = config.data_format == "channels_last"
   own, samples = shape[2 if last else 1], shape[1 if last else 2]

@@ -61,7 +61,8 @@ def export_litert(
   Args:
     source: What to export: a config; a `Spectrogram` where kernels were
       trained; or a Keras model with one `tfspec.layers.STFTSpectrogram`, which
-      takes a batch of signals.
+      takes a batch of signals. One that takes `lengths` too gets those of whole
+      rows.
     path: File that does not exist yet and ends in `.tflite`.
     channels: Channels of the signals, or None for mono without a channels axis.
       A Keras model says it itself.
@@ -70,7 +71,7 @@ def export_litert(
     FileExistsError: If the path exists.
     TypeError: If the source is none of the three.
     ValueError: If the path or the channels break these rules, or a Keras model
-      has not one input, and one layer that makes spectrograms, or has what
+      has other inputs, not one layer that makes spectrograms, or has what
       LiteRT cannot run.
 
   Example:

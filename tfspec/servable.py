@@ -223,6 +223,4 @@ class Servable(tf.Module):
   def _prediction(
     self, signals: tf.Tensor, lengths: tf.Tensor
   ) -> dict[str, tf.Tensor]:
-    samples = tf.shape(signals)[1 if self._last else 2]
-    mask = tf.sequence_mask(lengths, samples)
-    return self.exported.predict(signals, mask)
+    return self.exported.predict(signals, lengths)
