@@ -241,6 +241,21 @@ def test_explain(config_file, tmp_path, capsys):
   assert found.err.startswith("tfspec explain: There must be ")
 
 
+def test_export_and_verify_for_litert(config_file, tmp_path, capsys):
+  pytest.importorskip(
+    "ai_edge_litert",
+    reason="ai-edge-litert is not installed: pip install tfspec[litert].",
+  )
+  path = tmp_path / "speech.tflite"
+  flags = ("--format=litert", "--channels=2", "--config", config_file)
+  assert _run("export", path, *flags) == 0
+  config = tfspec.load_config(config_file)
+  told = capsys.readouterr().out
+  assert told == f"exported {path}, config {config.fingerprint()}\n"
+  assert _run("verify", path) == 0
+  assert "LiteRT" in capsys.readouterr().out
+
+
 def test_plot(clips, tmp_path, capsys):
   path = tmp_path / "sheet.png"
   inputs = (clips / "a.wav", clips / "b.wav")
@@ -271,7 +286,23 @@ _ERRORS = {
     "prepare {}/clips {}/new --sample_rate_hz=44100",
     "none of 3 does",
   ),
-  "no_model": ("verify {}/none", "path must be a SavedModel. Got: {}/none."),
+  "no_model": (
+    "verify {}/none",
+    "path must be a SavedModel or a .tflite file. Got: {}/none.",
+  ),
+  "no_file": ("verify {}/none.tflite", "a .tflite file. Got: {}/none.tflite."),
+  "limits_of_litert": (
+    "export {}/new.tflite --format=litert --max_samples=9 --jit_compile",
+    "Got: --max_samples, --jit_compile with --format=litert.",
+  ),
+  "ending_of_litert": (
+    "export {}/new --format=litert",
+    "path must end in .tflite. Got: {}/new.",
+  ),
+  "format": (
+    "export {}/new.tflite",
+    "format must be litert for a path that ends in .tflite. Got: ",
+  ),
   "no_wav": ("plot {}/none.wav --output={}/new.png", "{}/none.wav"),
   "text": ("plot {}/clips/c.wav --output={}/new.png", "RIFF"),
   "sample_rate": (

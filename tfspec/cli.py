@@ -9,7 +9,7 @@ import tensorflow as tf
 from absl import app, logging
 from absl.flags import argparse_flags
 
-from tfspec import benchmark, benchmark_report, errors, plot
+from tfspec import benchmark, benchmark_report, errors, litert, plot
 from tfspec import config as config_lib
 from tfspec.config import SpectrogramConfig
 from tfspec.data import prepare
@@ -55,38 +55,52 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
   _add_config_arguments(command)
   command.set_defaults(run=_prepare)
 
-  command = commands.add_parser("export", help="a SavedModel for TF Serving")
-  command.add_argument("path", help="folder to make, say models/speech/1")
+  command = commands.add_parser(
+    "export", help="a SavedModel for TF Serving, or a file for LiteRT"
+  )
+  command.add_argument(
+    "path", help="what to make, say models/speech/1 or speech.tflite"
+  )
+  command.add_argument(
+    "--format",
+    choices=["saved_model", "litert"],
+    default="saved_model",
+    help="saved_model or litert (default: saved_model)",
+  )
   command.add_argument(
     "--channels", type=int, help="channels of the signals; unset: mono"
   )
-  command.add_argument(
+  limits = command.add_argument_group("limits", "of a SavedModel")
+  limits.add_argument(
     "--max_samples",
     type=int,
+    default=argparse.SUPPRESS,
     help="rows times samples of a request; unset: 30 minutes",
   )
-  command.add_argument(
+  limits.add_argument(
     "--max_wav_bytes",
     type=int,
+    default=argparse.SUPPRESS,
     help="bytes of WAV files of a request; unset: max_samples in 32 bits",
   )
-  command.add_argument(
+  limits.add_argument(
     "--non_finite",
-    default="reject",
+    default=argparse.SUPPRESS,
     help="what to do with NaN and infinities, reject or pass (default: reject)",
   )
-  command.add_argument(
+  limits.add_argument(
     "--jit_compile",
     action="store_true",
+    default=argparse.SUPPRESS,
     help="compile by XLA, which the server must have",
   )
   _add_config_arguments(command)
   command.set_defaults(run=_export)
 
   command = commands.add_parser(
-    "verify", help="prove that a SavedModel computes what it did at export"
+    "verify", help="prove that an export computes what it did when it was made"
   )
-  command.add_argument("path", help="folder of the SavedModel")
+  command.add_argument("path", help="folder of a SavedModel, or .tflite file")
   command.set_defaults(run=_verify)
 
   command = commands.add_parser(
@@ -193,15 +207,23 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
   config = _config(arguments)
-  export_saved_model(
-    config,
-    arguments.path,
-    arguments.channels,
-    max_samples=arguments.max_samples,
-    max_wav_bytes=arguments.max_wav_bytes,
-    non_finite=arguments.non_finite,
-    jit_compile=arguments.jit_compile,
-  )
+  names = ("max_samples", "max_wav_bytes", "non_finite", "jit_compile")
+  limits = {n: getattr(arguments, n) for n in names if hasattr(arguments, n)}
+  if arguments.format == "saved_model":
+    if arguments.path.endswith(litert.ENDING):
+      raise ValueError(
+        f"format must be litert for a path that ends in {litert.ENDING}. Got: "
+        f"--format={arguments.format}, {arguments.path}."
+      )
+    export_saved_model(config, arguments.path, arguments.channels, **limits)
+  elif limits:
+    given = ", ".join(f"--{name}" for name in limits)
+    raise ValueError(
+      f"format must be saved_model for the limits of one. Got: {given} with "
+      f"--format={arguments.format}."
+    )
+  else:
+    litert.export_litert(config, arguments.path, arguments.channels)
   print(f"exported {arguments.path}, config {config.fingerprint()}")
   return 0
 

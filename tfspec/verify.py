@@ -1,22 +1,27 @@
 """The proof that training and serving compute the same spectrogram."""
 
 import dataclasses
+import io
 import os
 import zipfile
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
 
-from tfspec import errors, serving_requests, verify_routes
+from tfspec import errors, litert, serving_requests, verify_routes
 from tfspec import goldens as goldens_lib
 from tfspec.config import SpectrogramConfig, load_config
 from tfspec.exportable import CONFIG_ASSET, GOLDENS_ASSET, PREDICTIONS_ASSET
 from tfspec.goldens import Deviation, Golden
+from tfspec.spectrogram import Spectrogram
 from tfspec.verify_routes import Route
 
 # What a prediction may be off by, relative to the largest value of its output:
 # another machine adds in another order.
 _PREDICTION_BOUND = 1e-4
+_NO_ARCHIVE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Report:
   """What `verify` found.
 
   Attributes:
-    path: The SavedModel.
+    path: The SavedModel or `.tflite` file.
     fingerprint: Fingerprint of its config, empty if it could not be read.
     problems: What is wrong with the files, a sentence each.
     results: One result a route.
@@ -91,14 +96,22 @@ def verify(path: str | os.PathLike[str]) -> Report:
   predictions of a Keras model must be those of its export, to a relative 1e-4
   of the largest value of the output.
 
+  A `.tflite` file is run by LiteRT. If its kernels are fixed, the float64
+  result is computed from the config that the file carries: the file, and each
+  of the routes above, do what the config says. Trained kernels cannot be read
+  back from it: the file alone is compared, with what was stored at export.
+
   Args:
-    path: Folder that `tfspec.export_saved_model` wrote.
+    path: Folder that `tfspec.export_saved_model` wrote, or `.tflite` file that
+      `tfspec.export_litert` wrote.
 
   Returns:
     The report; `report.ok` tells whether all is well, `str(report)` is a table.
 
   Raises:
-    FileNotFoundError: If there is no SavedModel at the path.
+    FileNotFoundError: If there is neither of them at the path.
+    ImportError: If ai-edge-litert, which runs `.tflite` files, is not
+      installed.
 
   Example:
     >>> tfspec.export_saved_model(tfspec.SpectrogramConfig(), "models/mine/1")
@@ -106,8 +119,12 @@ def verify(path: str | os.PathLike[str]) -> Report:
     True
   """
   folder = os.fspath(path)
+  if folder.endswith(litert.ENDING) and os.path.isfile(folder):
+    return _verify_litert(folder)
   if not tf.io.gfile.exists(os.path.join(folder, "saved_model.pb")):
-    raise FileNotFoundError(f"path must be a SavedModel. Got: {folder}.")
+    raise FileNotFoundError(
+      f"path must be a SavedModel or a {litert.ENDING} file. Got: {folder}."
+    )
   fingerprint = ""
   try:
     config = load_config(os.path.join(folder, "assets", CONFIG_ASSET))
@@ -133,53 +150,113 @@ def verify(path: str | os.PathLike[str]) -> Report:
   if "spectrogram" in model.signatures:
     path = os.path.join(folder, "assets", PREDICTIONS_ASSET)
     try:
-      results += _predictions(config, model, goldens, path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+      results += _served_predictions(config, model, goldens, path)
+    except _NO_ARCHIVE as e:
       problem = f"{path}: the file must hold every prediction. Got: {e!r}."
       return Report(folder, fingerprint, (problem,), tuple(results))
   return Report(folder, fingerprint, (), tuple(results))
 
 
-def _predictions(
+def _verify_litert(path: str) -> Report:
+  fingerprint = ""
+  try:
+    config = litert.load_config(path)
+    fingerprint = config.fingerprint()
+    stored = litert.assets(path)
+    is_model = PREDICTIONS_ASSET in stored
+    goldens = goldens_lib.make(Spectrogram(config))
+    if config.trainable and not is_model:
+      archive = io.BytesIO(stored.get(GOLDENS_ASSET, b""))
+      goldens = goldens_lib.load(archive, config, f"{path}/{GOLDENS_ASSET}")
+  except (OSError, ValueError) as e:
+    return Report(path, fingerprint, (str(e),), ())
+  try:
+    interpreter = litert.interpreter(path)
+  except (RuntimeError, ValueError) as e:
+    problem = f"The model must load. Got: {errors.first_line(e)}"
+    return Report(path, fingerprint, (problem,), ())
+  # Trained kernels are in the file, but as LiteRT runs them.
+  routes = {} if config.trainable else verify_routes.own(config, {})
+  if not is_model:
+    routes |= verify_routes.on_device(config, interpreter)
+  results = [
+    _replay(name, run, config, goldens) for name, run in routes.items()
+  ]
+  if is_model:
+    shape = litert.signals_shape(interpreter)
+
+    def run(golden: Golden) -> dict[str, np.ndarray]:
+      signals = serving_requests.rows(golden.signals, shape, config)
+      return litert.run(interpreter, signals)
+
+    try:
+      archive = _archive(io.BytesIO(stored[PREDICTIONS_ASSET]))
+      clips = litert.with_frames(goldens)
+      results.append(_predictions("model LiteRT", run, clips, archive))
+    except _NO_ARCHIVE as e:
+      name = f"{path}/{PREDICTIONS_ASSET}"
+      problem = f"{name}: the file must hold every prediction. Got: {e!r}."
+      return Report(path, fingerprint, (problem,), tuple(results))
+  return Report(path, fingerprint, (), tuple(results))
+
+
+def _served_predictions(
   config: SpectrogramConfig,
   model: tf.Module,
   goldens: list[Golden],
   path: str,
 ) -> list[RouteResult]:
-  """Compares what the model answers with what it answered at its export."""
-  with np.load(path, allow_pickle=False) as archive:
-    stored = dict(archive)
+  """Compares what each signature answers with what it did at the export."""
+  stored = _archive(path)
   shape = verify_routes.signals_shape(model)
   results = []
   for name in ("serving_default", "pcm16", "wav"):
-    worst = RouteResult(f"model {name}", goldens[0].name, 0.0, 1.0)
-    for golden in goldens:
-      if name == "pcm16" and not verify_routes.fits_pcm16(golden):
-        continue
-      inputs = serving_requests.inputs(golden.signals, shape, config)[name]
-      try:
-        outputs = model.signatures[name](**inputs)
-      except Exception as e:  # A route that cannot run is a finding.
-        note = errors.first_line(e)
-        worst = RouteResult(worst.route, golden.name, np.inf, 0.0, note)
-        break
-      for output, value in outputs.items():
-        expected = stored[f"{golden.name}/{output}"]
-        if expected.dtype.kind != "f":  # Labels and counts are exact.
-          if not np.array_equal(value.numpy()[0], expected):
-            worst = RouteResult(worst.route, golden.name, np.inf, 0.0)
-          continue
-        # A clip without frames may have no prediction: NaN, then as now.
-        size = np.max(np.abs(expected), initial=0.0, where=~np.isnan(expected))
-        bound = float(_PREDICTION_BOUND * (size or 1.0))
-        found = value.numpy()[0]
-        error = np.inf
-        if np.array_equal(np.isnan(found), np.isnan(expected)):
-          error = float(np.nanmax(np.abs(found - expected), initial=0.0))
-        if error * worst.bound > worst.error * bound:
-          worst = RouteResult(worst.route, golden.name, error, bound)
-    results.append(worst)
+
+    def run(golden: Golden, name: str = name) -> dict[str, tf.Tensor]:
+      inputs = serving_requests.inputs(golden.signals, shape, config)
+      return model.signatures[name](**inputs[name])
+
+    clips = goldens
+    if name == "pcm16":
+      clips = [clip for clip in goldens if verify_routes.fits_pcm16(clip)]
+    results.append(_predictions(f"model {name}", run, clips, stored))
   return results
+
+
+def _archive(file: str | BinaryIO) -> dict[str, np.ndarray]:
+  with np.load(file, allow_pickle=False) as archive:
+    return dict(archive)
+
+
+def _predictions(
+  route: str,
+  run: Callable[[Golden], Mapping[str, tf.Tensor | np.ndarray]],
+  goldens: list[Golden],
+  stored: dict[str, np.ndarray],
+) -> RouteResult:
+  """Compares what a model answers with what it answered at its export."""
+  worst = RouteResult(route, goldens[0].name, 0.0, 1.0)
+  for golden in goldens:
+    try:
+      outputs = run(golden)
+    except Exception as e:  # A route that cannot run is a finding.
+      return RouteResult(route, golden.name, np.inf, 0.0, errors.first_line(e))
+    for output, value in outputs.items():
+      expected = stored[f"{golden.name}/{output}"]
+      found = np.asarray(value)[0]
+      if expected.dtype.kind != "f":  # Labels and counts are exact.
+        if not np.array_equal(found, expected):
+          worst = RouteResult(route, golden.name, np.inf, 0.0)
+        continue
+      # A clip without frames may have no prediction: NaN, then as now.
+      size = np.max(np.abs(expected), initial=0.0, where=~np.isnan(expected))
+      bound = float(_PREDICTION_BOUND * (size or 1.0))
+      error = np.inf
+      if np.array_equal(np.isnan(found), np.isnan(expected)):
+        error = float(np.nanmax(np.abs(found - expected), initial=0.0))
+      if error * worst.bound > worst.error * bound:
+        worst = RouteResult(route, golden.name, error, bound)
+  return worst
 
 
 def _replay(

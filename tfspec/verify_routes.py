@@ -5,11 +5,12 @@ them gave, any number of times, in the config's layout for a mono clip.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfspec import layers, serving_requests, transform
+from tfspec import layers, litert, serving_requests, transform
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
 from tfspec.data.dataset import spectrogram_fn
@@ -67,11 +68,10 @@ def own(
 
 def served(config: SpectrogramConfig, model: tf.Module) -> dict[str, Route]:
   """Returns the routes of the signatures that give a spectrogram."""
-  # The rank says whether the export has a channels axis, its size how many.
   shape = signals_shape(model)
-  last = config.data_format == "channels_last"
-  channels = None if len(shape) == 2 else shape[2 if last else 1]
-  time = 1 if last else 2
+  channels = _channels(shape, config)
+  time = _time(config)
+  last = time == 1
   fixed = shape[time if channels else 1]
 
   def run(name: str, batch: np.ndarray, padding: int) -> np.ndarray:
@@ -83,8 +83,7 @@ def served(config: SpectrogramConfig, model: tf.Module) -> dict[str, Route]:
     paddings[time] = [0, padding]
     rubbish = 1000 if batch.dtype == np.int16 else np.nan
     batch = np.pad(batch, paddings, constant_values=rubbish)
-    if channels is None:
-      batch = batch[:, :, 0] if last else batch[:, 0]
+    batch = _as_signals(batch, shape, config)
     lengths = [samples] * len(batch) if padding else []
     outputs = model.signatures[name](
       signals=tf.constant(batch), lengths=tf.constant(lengths, tf.int32)
@@ -130,6 +129,19 @@ def served(config: SpectrogramConfig, model: tf.Module) -> dict[str, Route]:
   return {name: route(name, run) for name, run in runs.items()}
 
 
+def on_device(config: SpectrogramConfig, interpreter: Any) -> dict[str, Route]:
+  """Returns the route of a `.tflite` file that gives a spectrogram."""
+  shape = litert.signals_shape(interpreter)
+
+  def run(batch: np.ndarray) -> np.ndarray:
+    samples = batch.shape[_time(config)]
+    outputs = litert.run(interpreter, _as_signals(batch, shape, config))
+    return _own_frames(outputs, config, samples)
+
+  channels = _channels(shape, config) or 1
+  return {"LiteRT": _in_batches(run, config, channels)}
+
+
 def signals_shape(model: tf.Module) -> list[int | None]:
   """Returns the shape of the input `signals` of a loaded export."""
   serve = model.signatures["serving_default"]
@@ -142,15 +154,37 @@ def fits_pcm16(golden: Golden) -> bool:
   return bool(np.all((scaled == np.round(scaled)) & (scaled < 2**15)))
 
 
+def _time(config: SpectrogramConfig) -> int:
+  """Returns which axis of a batch with channels counts the samples."""
+  return 1 if config.data_format == "channels_last" else 2
+
+
+def _channels(shape: list[int | None], config: SpectrogramConfig) -> int | None:
+  """Returns how many channels `signals` have, None if they have no such axis.
+
+  The rank of what an export takes says whether, and the size how many.
+  """
+  return None if len(shape) == 2 else shape[3 - _time(config)]
+
+
+def _as_signals(
+  batch: np.ndarray, shape: list[int | None], config: SpectrogramConfig
+) -> np.ndarray:
+  """Takes the channels axis off if an export takes none."""
+  return batch if len(shape) == 3 else np.squeeze(batch, 3 - _time(config))
+
+
 def _own_frames(
-  outputs: dict[str, tf.Tensor], config: SpectrogramConfig, samples: int
+  outputs: Mapping[str, tf.Tensor | np.ndarray],
+  config: SpectrogramConfig,
+  samples: int,
 ) -> np.ndarray:
   """Returns the frames of clips that all have as many samples."""
   count = config.num_frames(samples)
-  found = outputs["num_frames"].numpy()
+  found = np.asarray(outputs["num_frames"])
   if np.any(found != count):
     raise ValueError(f"num_frames must be {count}. Got: {found.tolist()}.")
-  values = outputs["spectrogram"].numpy()
+  values = np.asarray(outputs["spectrogram"])
   axis = spectrogram_lib.time_axis(config)
   own, rest = np.split(values, [count], axis)
   if np.any(rest):

@@ -1,0 +1,188 @@
+"""Tests of `tfspec.verify` on `.tflite` files."""
+
+import dataclasses
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfspec
+from tfspec import litert
+
+pytest.importorskip(
+  "ai_edge_litert",
+  reason="ai-edge-litert is not installed: pip install tfspec[litert].",
+)
+
+_CONFIG = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
+_OWN = {"eager", "tf.function", "XLA", "dataset.map", "Keras layer"}
+
+
+def _with(**values):
+  return dataclasses.replace(_CONFIG, **values)
+
+
+def _trained(seed=7):
+  """Returns a module whose kernels are not those of its config."""
+  spectrogram = tfspec.Spectrogram(_with(trainable=True))
+  random = np.random.default_rng(seed)
+  for kernel in spectrogram.kernels:
+    kernel.assign_add(0.1 * random.standard_normal(kernel.shape))
+  return spectrogram
+
+
+def _model(bias=0.0):
+  keras.utils.set_random_seed(5)
+  scores = keras.layers.Dense(5)
+  model = keras.Sequential(
+    [
+      keras.Input((None, 1)),
+      tfspec.layers.STFTSpectrogram(frame_length=64, frame_step=24),
+      keras.layers.GlobalAveragePooling1D(),
+      scores,
+    ]
+  )
+  scores.bias.assign(np.full(5, bias))
+  return model
+
+
+@pytest.fixture
+def path(tmp_path):
+  return tmp_path / "file.tflite"
+
+
+@pytest.fixture
+def swap(path, monkeypatch):
+  """Exports what computes one thing and says of itself that it is another."""
+
+  def export_swapped(computes, says, channels=None):
+    assets = litert._assets
+    tfspec.export_litert(says, path, channels)
+    stored = litert.assets(path)
+    path.unlink()
+    monkeypatch.setattr(litert, "_assets", lambda *_: stored)
+    tfspec.export_litert(computes, path, channels)
+    monkeypatch.setattr(litert, "_assets", assets)
+
+  return export_swapped
+
+
+def _routes(report):
+  assert str(report).endswith("All routes agree." if report.ok else "verified.")
+  return {result.route: result.ok for result in report.results}
+
+
+@pytest.mark.parametrize(
+  ("values", "channels"),
+  [
+    ({"padding": "same"}, None),
+    ({"engine": "kernel", "expand_dims": True}, 2),
+    ({"data_format": "channels_first", "fft_length": 65}, 3),
+  ],
+)
+def test_fixed_kernels(values, channels, path):
+  tfspec.export_litert(_with(**values), path, channels)
+  report = tfspec.verify(path)
+  assert report.ok and report.fingerprint == _with(**values).fingerprint()
+  assert _routes(report) == dict.fromkeys([*_OWN, "LiteRT"], True)
+
+
+def test_trained_kernels(path):
+  tfspec.export_litert(_trained(), path)
+  assert _routes(tfspec.verify(path)) == {"LiteRT": True}
+
+
+def test_keras_model(path):
+  tfspec.export_litert(_model(), path)
+  assert _routes(tfspec.verify(path)) == {"model LiteRT": True}
+
+
+@pytest.mark.slow
+def test_keras_model_behind_fixed_kernels(path):
+  layer = tfspec.layers.STFTSpectrogram(
+    frame_length=64, frame_step=24, engine="fft", trainable=False
+  )
+  model = keras.Sequential(
+    [keras.Input((200, 2)), layer, keras.layers.Dense(3)]
+  )
+  tfspec.export_litert(model, path)
+  routes = _routes(tfspec.verify(path))
+  assert routes == dict.fromkeys([*_OWN, "model LiteRT"], True)
+
+
+@pytest.mark.parametrize(
+  ("computes", "says", "route"),
+  [
+    (lambda: _with(window="blackman"), lambda: _CONFIG, "LiteRT"),
+    (lambda: _trained(8), _trained, "LiteRT"),
+    (lambda: _model(0.01), _model, "model LiteRT"),
+  ],
+  ids=["config", "kernels", "model"],
+)
+def test_another_program(computes, says, route, swap, path):
+  swap(computes(), says())
+  report = tfspec.verify(path)
+  assert not report.ok and not report.problems
+  assert [r for r, ok in _routes(report).items() if not ok] == [route]
+
+
+def test_another_layout(swap, path):
+  swap(_with(expand_dims=True), _CONFIG)
+  report = tfspec.verify(path)
+  assert not _routes(report)["LiteRT"]
+
+
+def test_goldens_that_are_missing(path):
+  tfspec.export_litert(_trained(), path)
+  content = path.read_bytes()
+  path.write_bytes(content.replace(b"tfspec/goldens", b"tfspec/g0ldens"))
+  (problem,) = tfspec.verify(path).problems
+  assert f"{path}/goldens.npz: the file must hold golden vectors" in problem
+
+
+def test_predictions_that_are_missing(path, monkeypatch):
+  tfspec.export_litert(_model(), path)
+  assets = litert.assets(path)
+  assets["predictions.npz"] = b""
+  monkeypatch.setattr(litert, "assets", lambda _: assets)
+  (problem,) = tfspec.verify(path).problems
+  assert f"{path}/predictions.npz: the file must hold every" in problem
+
+
+@pytest.mark.parametrize("content", [b"\xff no flatbuffer", b""])
+def test_garbage(content, path):
+  path.write_bytes(content)
+  report = tfspec.verify(path)
+  assert not report.ok and not report.results
+  assert "must be a .tflite file" in str(report)
+
+
+def test_truncated_file(path):
+  tfspec.export_litert(_CONFIG, path)
+  content = path.read_bytes()
+  for size in (len(content) // 4, len(content) - 100):
+    path.write_bytes(content[:size])
+    report = tfspec.verify(path)
+    assert not report.ok and report.problems, size
+
+
+def test_file_of_another_program(path):
+  identity = tf.function(
+    lambda x: x, input_signature=[tf.TensorSpec([None], tf.float32)]
+  )
+  converter = tf.lite.TFLiteConverter.from_concrete_functions(
+    [identity.get_concrete_function()]
+  )
+  path.write_bytes(converter.convert())
+  (problem,) = tfspec.verify(path).problems
+  assert "the file must be one that tfspec.export_litert wrote" in problem
+
+
+def test_without_the_interpreter(path, monkeypatch):
+  tfspec.export_litert(_CONFIG, path)
+  for name in [n for n in sys.modules if n.split(".")[0] == "ai_edge_litert"]:
+    monkeypatch.setitem(sys.modules, name, None)
+  with pytest.raises(ImportError, match="pip install ai-edge-litert"):
+    tfspec.verify(path)
