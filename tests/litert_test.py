@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import tfspec
 from tests.goldens import GOLDENS
 from tfspec import goldens as contract
 from tfspec import litert
+from tools import accuracy
+from tools.litert import SIZES, measure
 
 pytest.importorskip(
   "ai_edge_litert",
@@ -68,6 +71,20 @@ def test_file_agrees_with_oracle(golden, export):
   count = config.num_frames(golden.shape[1])
   assert outputs["num_frames"].dtype == np.int32
   assert outputs["num_frames"].tolist() == [count] * golden.shape[0]
+
+
+@pytest.mark.parametrize(
+  ("sizes", "window", "engine"),
+  [
+    pytest.param(
+      *case, marks=[pytest.mark.slow] if case[0][0] > 400 or case[1] else []
+    )
+    for case in itertools.product(SIZES, accuracy.WINDOWS, accuracy.ENGINES)
+  ],
+)
+def test_accuracy(sizes, window, engine):
+  _, error = measure(sizes, window, engine)
+  assert error <= contract.stft_bound("float32")
 
 
 def _operators(path):
