@@ -61,9 +61,9 @@ def readme():
   return (ROOT / "README.md").read_text()
 
 
-def blocks(language):
-  """Returns the code blocks of the README that are in a language."""
-  inside = readme().split("```")[1::2]
+def blocks(language, text=None):
+  """Returns the code blocks, by default of the README, in a language."""
+  inside = (text or readme()).split("```")[1::2]
   split = [block.split("\n", 1) for block in inside]
   return [text for label, text in split if label == language]
 
@@ -76,12 +76,30 @@ def test_examples_of_the_readme():
     exec(compile(block, "README.md", "exec"), scope)
 
 
-def test_commands_of_the_readme():
-  commands = re.findall(r"^tfspec (.+)$", "".join(blocks("")), re.MULTILINE)
-  assert len(commands) >= 4
+def run_commands(examples):
+  """Runs the commands of some blocks, and returns how many there are."""
+  commands = re.findall(r"^tfspec (.+)$", "".join(examples), re.MULTILINE)
   for command in commands:
     arguments = cli.parse(["tfspec", *shlex.split(command)])
     assert cli.main(arguments) == 0, command
+  return len(commands)
+
+
+def test_commands_of_the_readme():
+  assert run_commands(blocks("")) >= 4
+
+
+def test_examples_of_the_litert_page():
+  pytest.importorskip(
+    "ai_edge_litert",
+    reason="ai-edge-litert is not installed: pip install tfspec[litert].",
+  )
+  text = (ROOT / "docs/litert.md").read_text()
+  assert run_commands(blocks("", text)) == 2
+  examples = blocks("python", text)
+  assert len(examples) == 2
+  for block in examples:
+    exec(compile(block, "litert.md", "exec"), {})
 
 
 def test_files_that_the_readme_names_exist():
