@@ -72,6 +72,9 @@ _KERNEL_FORMS: dict[str, Callable[[], Patch]] = {
   "sums up to 256": lambda: _sums(256),
   "sums up to 160": lambda: _sums(160),
   "sums up to 64": lambda: _sums(64),
+  "block convolution, as for a TPU": lambda: mock.patch.object(
+    stft_ops, "_has_tpu", lambda: True
+  ),
   "flat windows as the others": lambda: mock.patch.object(
     window_ops, "is_flat", lambda values: False
   ),
@@ -204,6 +207,18 @@ def _products_in_cache(work: dict) -> Callable[[], tf.Tensor]:
   return _side_by_side(transform, work)
 
 
+def _steps(work: dict) -> dict[str, Callable[[], tf.Tensor]]:
+  """Returns training steps, compiled by XLA: forms of today's, and Keras'."""
+  settings = {"kind": "step", "threads": _THREADS.value, "peers": ["keras"]}
+  makers = benchmark_runs.prepare({**work, **settings})
+  forms = {}
+  for name in ("as it is", "one sum", "block convolution, as for a TPU"):
+    with _KERNEL_FORMS[name]():
+      forms[name] = makers["tfspec layer, jit"]().call
+      forms[name]()  # Traced once, with what is in place now.
+  return {**forms, "Keras' layer": makers["keras, jit"]().call}
+
+
 def _side_by_side(
   transform: Callable[[tf.Tensor], tf.Tensor], work: dict
 ) -> Callable[[], tf.Tensor]:
@@ -214,10 +229,10 @@ def _side_by_side(
   return tf.function(lambda: block_ops._map(call, clips)[0], autograph=False)
 
 
-def _ratios(work: dict, floor: str, forms: dict) -> Iterator[float]:
+def _ratios(work: dict, kind: str, floor: str, forms: dict) -> Iterator[float]:
   """Yields the median time of each form, to that of a floor."""
   bare = benchmark_runs.prepare(
-    {**work, "threads": _THREADS.value, "peers": []}
+    {**work, "kind": kind, "threads": _THREADS.value, "peers": []}
   )[floor]()
   calls = [bare.call, *forms.values()]
   seconds: list[list[float]] = [[] for _ in calls]
@@ -230,15 +245,19 @@ def _ratios(work: dict, floor: str, forms: dict) -> Iterator[float]:
   yield from (median / medians[0] for median in medians[1:])
 
 
-def _print_row(cells: list[str]) -> None:
-  print("| " + " | ".join(cells) + " |", flush=True)
+def _print_table(head: list[str], rows: dict[str, list[str]]) -> None:
+  for cells in (head, ["---"] * len(head), *([n, *c] for n, c in rows.items())):
+    print("| " + " | ".join(cells) + " |")
+  print(flush=True)
 
 
-def _table(floor: str, make: Callable[[dict], dict]) -> dict[str, list[str]]:
+def _table(
+  floor: str, make: Callable[[dict], dict], kind: str = "spectrogram"
+) -> dict[str, list[str]]:
   rows: dict[str, list[str]] = {}
   for work in _WORKS:
     forms = make(work)
-    ratios = _ratios(work, floor, forms)
+    ratios = _ratios(work, kind, floor, forms)
     for name, ratio in zip(forms, ratios, strict=True):
       rows.setdefault(name, []).append(f"{ratio:.2f}")
   return rows
@@ -255,7 +274,7 @@ def _error(form: Callable[[], Patch], window: str | None) -> str:
 
 
 def main(argv: list[str]) -> None:
-  """Prints both tables."""
+  """Prints the tables."""
   del argv
   benchmark_peers.limit_threads(tf, _THREADS.value)
 
@@ -276,23 +295,19 @@ def main(argv: list[str]) -> None:
     forms["clips in the cache, no gradient"] = _products_in_cache(work)
     return forms
 
+  works = ["W1", "W2", "W3"]
   rows = _table("floor: rfft", fft_forms)
-  _print_row(["fft engine, time to a bare rfft", "W1", "W2", "W3"])
-  print("|---" * 4 + "|")
-  for name, cells in rows.items():
-    _print_row([name, *cells])
-  print()
+  _print_table(["fft engine, time to a bare rfft", *works], rows)
   rows = _table("floor: matmul", kernel_forms)
-  _print_row(
-    ["kernel engine, time to a bare product", "W1", "W2", "W3"]
-    + ["largest error, hann", "largest error, flat"]
-  )
-  print("|---" * 6 + "|")
   for name, cells in rows.items():
-    errors = ["", ""]  # Of the last row: its sums are those of today.
-    if form := _KERNEL_FORMS.get(name):
-      errors = [_error(form, window) for window in ("hann", None)]
-    _print_row([name, *cells, *errors])
+    # The last row's sums are those of today.
+    form = _KERNEL_FORMS.get(name)
+    cells += [_error(form, w) if form else "" for w in ("hann", None)]
+  head = ["kernel engine, time to a bare product", *works]
+  errors = ["largest error, hann", "largest error, flat"]
+  _print_table([*head, *errors], rows)
+  rows = _table("floor: matmul", _steps, "step")
+  _print_table(["training step, time to two bare products", *works], rows)
 
 
 if __name__ == "__main__":
