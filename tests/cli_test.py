@@ -218,6 +218,9 @@ def test_export_and_verify(config_file, tmp_path, capsys):
   assert _run("verify", path) == 0
   assert "All routes agree." in capsys.readouterr().out
 
+  assert _run("verify", path, "--against", config_file) == 1
+  assert "mode must be that of " in capsys.readouterr().out
+
   (path / "assets" / "config.textproto").write_text("frame_length: 64")
   assert _run("verify", path) == 1
   assert "Not verified." in capsys.readouterr().out
@@ -288,9 +291,13 @@ _ERRORS = {
   ),
   "no_model": (
     "verify {}/none",
-    "path must be a SavedModel or a .tflite file. Got: {}/none.",
+    "path must be a SavedModel, a .tflite file or a prepared dataset. "
+    "Got: {}/none.",
   ),
-  "no_file": ("verify {}/none.tflite", "a .tflite file. Got: {}/none.tflite."),
+  "no_file": (
+    "verify {}/none.tflite",
+    "prepared dataset. Got: {}/none.tflite.",
+  ),
   "limits_of_litert": (
     "export {}/new.tflite --format=litert --max_samples=9 --jit_compile",
     "Got: --max_samples, --jit_compile with --format=litert.",

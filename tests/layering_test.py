@@ -8,7 +8,12 @@ LAYERS = [
   ["tfspec.proto.spectrogram_config_pb2", "tfspec.version"],
   ["tfspec.ops.length_ops", "tfspec.ops.window_ops", "tfspec.ops.dft_ops"],
   ["tfspec.config_rules", "tfspec.config_proto"],
-  ["tfspec.config", "tfspec.errors", "tfspec.benchmark_peers"],
+  [
+    "tfspec.config",
+    "tfspec.checksums",
+    "tfspec.errors",
+    "tfspec.benchmark_peers",
+  ],
   [
     "tfspec.ops.shape_ops",
     "tfspec.ops.spectrum_ops",
@@ -42,7 +47,7 @@ LAYERS = [
     "tfspec.verify_routes",
     "tfspec.benchmark_runs",
   ],
-  ["tfspec.explain"],
+  ["tfspec.explain", "tfspec.verify_replay"],
   ["tfspec.verify"],
   ["tfspec.cli"],
   ["tfspec", "tfspec.__main__"],

@@ -186,3 +186,31 @@ def test_without_the_interpreter(path, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
   with pytest.raises(ImportError, match="pip install ai-edge-litert"):
     tfspec.verify(path)
+
+
+def test_against(path, tmp_path):
+  tfspec.export_litert(_CONFIG, path)
+  assert tfspec.verify(path, against=_CONFIG).ok
+  report = tfspec.verify(path, against=_with(frame_step=12))
+  assert not report.ok and all(_routes(report).values())
+  assert report.problems == (
+    "frame_step must be that of SpectrogramConfig. Got: 24, there 12.",
+  )
+  trained = tmp_path / "trained.tflite"
+  tfspec.export_litert(_trained(), trained)
+  assert tfspec.verify(trained, against=_with(trainable=True)).ok
+  (problem,) = tfspec.verify(trained, against=_trained()).problems
+  assert "against must have no kernels of its own" in problem
+
+
+def test_an_output_that_was_lost(swap, path):
+  scores = _model()
+  both = keras.Model(
+    scores.inputs[0],
+    {"predictions": scores.outputs[0], "loudest": scores.outputs[0] + 1.0},
+  )
+  swap(scores, both)
+  (result,) = tfspec.verify(path).results
+  assert not result.ok and result.note == (
+    "The outputs must be ['loudest', 'predictions']. Got: ['predictions']."
+  )

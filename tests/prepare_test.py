@@ -118,6 +118,7 @@ def test_counts(speech):
     "config.textproto",
     "contact_sheet.png",
     "manifest.jsonl",
+    "sha256sums.txt",
     "spectrograms-00000-of-00001.tfrecord",
   ]
 
@@ -492,6 +493,7 @@ def test_without_matplotlib(clips, tmp_path, monkeypatch, capsys):
   assert sorted(os.listdir(tmp_path / "out")) == [
     "config.textproto",
     "manifest.jsonl",
+    "sha256sums.txt",
     "spectrograms-00000-of-00001.tfrecord",
   ]
   assert len(_sources(tmp_path / "out")) == 3

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
 import tfspec
-from tfspec import errors, serving_requests
+from tfspec import checksums, errors, serving_requests
 
 _CONFIG = tfspec.SpectrogramConfig(
   frame_length=64, frame_step=24, sample_rate_hz=8000
@@ -382,6 +382,7 @@ def test_model_with_scores_and_labels(tmp_path):
   assert arrays["noise/labels"].dtype.kind == "i"
   arrays["noise/labels"] = arrays["noise/labels"] + 1
   np.savez_compressed(path, **arrays)
+  checksums.write(tmp_path / "1")
   report = tfspec.verify(tmp_path / "1")
   failed = {result.route for result in report.results if not result.ok}
   assert failed == {"model serving_default", "model wav"}
@@ -424,6 +425,30 @@ def test_model_that_takes_lengths_and_names_its_label(tmp_path):
   assert np.max(np.abs(whole["scores"][1] - outputs["scores"][1])) > 0.1
 
 
+def test_verify_finds_an_output_that_was_lost(tmp_path):
+  inputs = _model().inputs[0]
+  scores = _model()(inputs)
+  both = {"scores": scores, "loudest": keras.ops.max(scores, axis=-1)}
+  for name, outputs in (("1", both), ("2", {"scores": scores})):
+    tfspec.export_saved_model(keras.Model(inputs, outputs), tmp_path / name)
+  for path in (tmp_path / "2").rglob("*"):
+    if path.name == "saved_model.pb" or path.parent.name == "variables":
+      target = tmp_path / "1" / path.relative_to(tmp_path / "2")
+      target.write_bytes(path.read_bytes())
+  checksums.write(tmp_path / "1")
+  report = tfspec.verify(tmp_path / "1")
+  failed = [result for result in report.results if not result.ok]
+  assert [result.route for result in failed] == [
+    "model serving_default",
+    "model pcm16",
+    "model wav",
+  ]
+  for result in failed:
+    assert result.note == (
+      "The outputs must be ['loudest', 'scores']. Got: ['scores']."
+    )
+
+
 def test_verify_finds_another_model_behind_the_front_end(tmp_path):
   for name in ("1", "2"):
     model = _model()
@@ -435,6 +460,9 @@ def test_verify_finds_another_model_behind_the_front_end(tmp_path):
   )
   for path in (tmp_path / "2" / "variables").iterdir():
     (tmp_path / "1" / "variables" / path.name).write_bytes(path.read_bytes())
+  report = tfspec.verify(tmp_path / "1")
+  assert "saved_model.pb must be as it was written" in report.problems[0]
+  checksums.write(tmp_path / "1")
   report = tfspec.verify(tmp_path / "1")
   failed = {result.route for result in report.results if not result.ok}
   assert failed == {"model serving_default", "model pcm16", "model wav"}

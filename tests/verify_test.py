@@ -4,13 +4,16 @@ import dataclasses
 import os
 import pathlib
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfspec
+from tfspec import checksums, serving_requests
 from tfspec import config as config_lib
+from tfspec.data import prepare
 
 _CONFIG = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
 _TRAINABLE = dataclasses.replace(_CONFIG, trainable=True)
@@ -134,7 +137,7 @@ def test_report(exports):
   assert report.path == str(exports / "trained")
   assert report.fingerprint == _TRAINABLE.fingerprint()
   first, header, *rows, last = str(report).splitlines()
-  assert report.path in first and report.fingerprint in first
+  assert first == f"{report.path}, config {report.fingerprint}, mode log"
   assert header.split("  ")[0] == "route" and "largest error" in header
   assert [row[:22].strip() for row in rows] == [r.route for r in report.results]
   assert all(row.endswith("  ok") for row in rows)
@@ -145,28 +148,41 @@ def test_report(exports):
 
 
 @pytest.mark.parametrize(
-  ("old", "new"),
+  ("old", "new", "told"),
   [
-    ("mode: MODE_LOG", "mode: MODE_MAGNITUDE"),
-    ("frame_length: 64", "frame_length: 63"),
-    ('name: "hann"', 'name: "hamming"'),
-    ("PADDING_VALID", "PADDING_SAME"),
-    ("SCALING_DENSITY", "SCALING_NONE"),
-    ("ENGINE_AUTO", "ENGINE_KERNEL"),
-    ("trainable: false", "trainable: false sample_rate_hz: 8000"),
+    ("mode: MODE_LOG", "mode: MODE_PSD", "mode='psd', in goldens.npz 'log'"),
+    ("frame_length: 64", "frame_length: 63", "frame_length=63, in goldens.npz"),
+    ('name: "hann"', 'name: "hamming"', "window='hamming', in goldens.npz"),
+    ("PADDING_VALID", "PADDING_SAME", "padding='same', in goldens.npz 'valid'"),
+    (
+      "SCALING_DENSITY",
+      "SCALING_NONE",
+      "scaling=None, in goldens.npz 'density",
+    ),
+    ("ENGINE_AUTO", "ENGINE_KERNEL", "engine='kernel', in goldens.npz 'fft'"),
+    (
+      "trainable: false",
+      "trainable: false sample_rate_hz: 8000",
+      "sample_rate_hz=8000, in goldens.npz None",
+    ),
   ],
   ids=["mode", "length", "window", "padding", "scaling", "engine", "rate"],
 )
-def test_changed_config(fixed, old, new):
+def test_changed_config(fixed, old, new, told):
   path = fixed / "assets" / "config.textproto"
   text = path.read_text()
   assert text.count(old) == 1
   path.write_text(text.replace(old, new))
   report = tfspec.verify(fixed)
   assert not _failed(report)
+  file, problem = report.problems
+  assert file.startswith("assets/config.textproto must be as it was written.")
+  # The field is named also where the sums were made anew.
+  checksums.write(fixed)
+  report = tfspec.verify(fixed)
+  assert report.problems == (problem,)
+  assert f"Got: {told}" in problem
   changed = tfspec.load_config(path).fingerprint()
-  (problem,) = report.problems
-  assert "fingerprint" in problem and "goldens.npz" in problem
   assert changed in problem and _CONFIG.fingerprint() in problem
   assert f"FAILED {problem}" in str(report)
 
@@ -185,6 +201,7 @@ def test_deleted_asset(fixed, asset):
 )
 def test_garbage_in_config(fixed, text):
   (fixed / "assets" / "config.textproto").write_text(text)
+  checksums.write(fixed)
   report = tfspec.verify(fixed)
   assert not _failed(report)
   (problem,) = report.problems
@@ -213,6 +230,7 @@ def _change_goldens(folder, **changes):
     value.flat[value.size // 2] = change(value.flat[value.size // 2])
     arrays[key] = value
   np.savez_compressed(path, **arrays)
+  checksums.write(folder)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +259,7 @@ def test_missing_clip_in_goldens(fixed):
   with np.load(path) as archive:
     arrays = {k: v for k, v in archive.items() if not k.startswith("noise")}
   np.savez_compressed(path, **arrays)
+  checksums.write(fixed)
   report = tfspec.verify(fixed)
   assert not _failed(report) and "'noise'" in str(report)
 
@@ -290,6 +309,7 @@ def test_model_that_is_wrong_beyond_one_clip(change, channels, fails, tmp_path):
       tmp_path / "right" / "assets" / asset,
       tmp_path / "wrong" / "assets" / asset,
     )
+  checksums.write(tmp_path / "wrong")
   assert _failed(tfspec.verify(tmp_path / "wrong")) == fails
 
 
@@ -299,6 +319,7 @@ def test_model_that_does_not_check_the_rate(tmp_path):
   tfspec.export_saved_model(_CONFIG, tmp_path / "wrong")
   shutil.rmtree(tmp_path / "wrong" / "assets")
   shutil.copytree(tmp_path / "right" / "assets", tmp_path / "wrong" / "assets")
+  checksums.write(tmp_path / "wrong")
   assert _failed(tfspec.verify(tmp_path / "wrong")) == {"SavedModel wav"}
 
 
@@ -313,6 +334,7 @@ def test_changed_bytes_in_variables(trained):
   for i in range(1000, 1100):
     content[i] ^= 0x40
   path.write_bytes(content)
+  checksums.write(trained)
   report = tfspec.verify(trained)
   # Either TensorFlow's checksum or the goldens find it.
   if report.results:
@@ -327,6 +349,7 @@ def test_changed_bytes_in_variables(trained):
 def test_truncated_variables(trained):
   path = _variables(trained)
   path.write_bytes(path.read_bytes()[:1000])
+  checksums.write(trained)
   report = tfspec.verify(trained)
   assert not _failed(report) and not report.results
   assert "FAILED The model must load. Got: " in str(report)
@@ -336,13 +359,19 @@ def test_variables_of_another_export(exports, trained):
   shutil.rmtree(trained / "variables")
   shutil.copytree(exports / "fresh" / "variables", trained / "variables")
   report = tfspec.verify(trained)
-  # The config and the model are sound, but these are not the trained kernels.
+  assert not report.results
+  data = "variables/variables.data-00000-of-00001"
+  assert report.problems[0].startswith(f"{data} must be as it was written.")
+  # With sums of its own the export is sound, but for what it computes.
+  checksums.write(trained)
+  report = tfspec.verify(trained)
   assert not report.problems
   assert _failed(report) == _ROUTES
 
 
 def test_model_of_another_config(exports, fixed):
   shutil.copy(exports / "blackman" / "saved_model.pb", fixed)
+  checksums.write(fixed)
   report = tfspec.verify(fixed)
   assert not report.problems
   assert _failed(report) == _SERVED
@@ -356,11 +385,13 @@ def test_model_with_another_layout(fixed, tmp_path):
   config = dataclasses.replace(_CONFIG, expand_dims=True)
   tfspec.export_saved_model(config, tmp_path / "image")
   shutil.copy(tmp_path / "image" / "saved_model.pb", fixed)
+  checksums.write(fixed)
   assert _failed(tfspec.verify(fixed)) == _SERVED
 
 
 def test_garbage_in_model(fixed):
   (fixed / "saved_model.pb").write_bytes(b"\xff no proto")
+  checksums.write(fixed)
   report = tfspec.verify(fixed)
   assert not _failed(report)
   assert "FAILED The model must load. Got: " in str(report)
@@ -378,8 +409,138 @@ def test_model_of_another_kind(tmp_path):
 
 
 def test_no_model(tmp_path):
-  with pytest.raises(FileNotFoundError, match="path must be a SavedModel"):
-    tfspec.verify(tmp_path / "none")
-  with pytest.raises(FileNotFoundError, match="path must be a SavedModel"):
-    tfspec.verify(tmp_path)
+  for path in (tmp_path / "none", tmp_path):
+    with pytest.raises(FileNotFoundError, match="path must be a SavedModel or"):
+      tfspec.verify(path)
   assert not os.listdir(tmp_path)
+
+
+def _flip_a_bit(path, place=0.5):
+  content = bytearray(path.read_bytes())
+  content[int(place * len(content))] ^= 0x04
+  path.write_bytes(content)
+
+
+def _files(folder):
+  return sorted(
+    path.relative_to(folder).as_posix()
+    for path in folder.rglob("*")
+    if path.is_file()
+  )
+
+
+def test_a_flipped_bit_in_any_file(trained):
+  files = _files(trained)
+  assert {
+    "assets/config.textproto",
+    "assets/goldens.npz",
+    "assets/model_card.md",
+    "assets.extra/tf_serving_warmup_requests",
+    "saved_model.pb",
+    "variables/variables.data-00000-of-00001",
+    "variables/variables.index",
+  } <= set(files)
+  for name in files:
+    content = (trained / name).read_bytes()
+    for place in (0.0, 0.3, 0.99):
+      _flip_a_bit(trained / name, place)
+      report = tfspec.verify(trained)
+      assert not _failed(report) and not report.results
+      assert all(len(text.splitlines()) == 1 for text in report.problems)
+      if name != "sha256sums.txt":
+        assert report.problems[0].startswith(
+          f"{name} must be as it was written"
+        )
+      (trained / name).write_bytes(content)
+  assert tfspec.verify(trained).ok
+
+
+def test_files_that_came_or_went(fixed):
+  (fixed / "assets" / "more.txt").write_text("more")
+  (fixed / "assets" / "model_card.md").unlink()
+  report = tfspec.verify(fixed)
+  assert report.problems == (
+    "assets/model_card.md must be in both the folder and sha256sums.txt. "
+    "Got: only in sha256sums.txt.",
+    "assets/more.txt must be in both the folder and sha256sums.txt. "
+    "Got: only in the folder.",
+  )
+  (fixed / "sha256sums.txt").unlink()
+  (problem,) = tfspec.verify(fixed).problems
+  assert problem == (
+    "sha256sums.txt must be there and be text. Got: NotFoundError."
+  )
+
+
+def test_the_sums_are_those_of_a_common_tool(fixed):
+  tool = shutil.which("sha256sum")
+  if tool is None:
+    pytest.skip("sha256sum is not installed.")
+  command = [tool, "--check", "--strict", "--quiet", "sha256sums.txt"]
+  assert subprocess.run(command, cwd=fixed, check=False).returncode == 0
+  listed = (fixed / "sha256sums.txt").read_text().splitlines()
+  assert len(listed) == len(_files(fixed)) - 1
+
+
+def test_against_the_same(exports, fixed, trained):
+  written = dataclasses.replace(_CONFIG, fft_length=64, engine="fft")
+  _assert_verifies(tfspec.verify(fixed, against=written))
+  _assert_verifies(tfspec.verify(trained, against=exports / "trained"))
+  _assert_verifies(tfspec.verify(trained, against=_trained()))
+  # Where training moves the kernels is not in a config.
+  _assert_verifies(tfspec.verify(trained, against=_TRAINABLE))
+
+
+def test_against_another(exports, fixed, trained):
+  report = tfspec.verify(fixed, against=exports / "blackman")
+  # It computes what it did, which is not what was expected.
+  assert not _failed(report)
+  assert {result.route for result in report.results} == _ROUTES
+  assert report.problems == (
+    f"window must be that of {exports / 'blackman'}. Got: 'hann', there "
+    "'blackman'.",
+  )
+  report = tfspec.verify(fixed, against=_TRAINABLE)
+  assert [problem.split()[0] for problem in report.problems] == [
+    "trainable",
+    "engine",
+  ]
+  report = tfspec.verify(trained, against=exports / "fresh")
+  (problem,) = report.problems
+  assert problem.startswith(
+    f"The kernels must be those of {exports / 'fresh'}."
+  )
+  assert not _failed(report)
+
+
+def test_against_nothing(fixed, tmp_path):
+  with pytest.raises(FileNotFoundError, match="Got: nothing at "):
+    tfspec.verify(fixed, against=tmp_path / "none")
+  with pytest.raises(TypeError, match="There must be a SpectrogramConfig"):
+    tfspec.verify(fixed, against=3)
+
+
+def test_prepared_dataset(exports, tmp_path):
+  (tmp_path / "clips").mkdir()
+  clip = np.random.default_rng(1).uniform(-0.5, 0.5, [500, 1])
+  (tmp_path / "clips" / "a.wav").write_bytes(
+    serving_requests.wav_file(clip, 16000)
+  )
+  folder = tmp_path / "prepared"
+  prepare.prepare(tmp_path / "clips", folder, _CONFIG)
+  report = tfspec.verify(folder, against=exports / "fixed")
+  assert report.ok and report.fingerprint == _CONFIG.fingerprint()
+  assert str(report).splitlines() == [
+    f"{folder}, config {_CONFIG.fingerprint()}, mode log",
+    "All files are unchanged.",
+  ]
+  assert tfspec.verify(exports / "fixed", against=folder).ok
+  (problem,) = tfspec.verify(folder, against=exports / "blackman").problems
+  assert problem.startswith("window must be that of ")
+  for name in _files(folder):
+    content = (folder / name).read_bytes()
+    _flip_a_bit(folder / name)
+    assert not _failed(tfspec.verify(folder))
+    (folder / name).write_bytes(content)
+  (folder / "config.textproto").unlink()
+  assert "config.textproto must be in both" in str(tfspec.verify(folder))

@@ -98,19 +98,29 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
   command.set_defaults(run=_export)
 
   command = commands.add_parser(
-    "verify", help="prove that an export computes what it did when it was made"
+    "verify",
+    help="prove that an export computes what it did when it was made",
+    description="Exit status 0: verified, 1: not, for the reason it prints.",
   )
-  command.add_argument("path", help="folder of a SavedModel, or .tflite file")
+  command.add_argument(
+    "path", help="a SavedModel, .tflite file or prepared dataset"
+  )
+  command.add_argument(
+    "--against",
+    help="a config, export, prepared dataset, .keras or .tflite file: its "
+    "fields and trained kernels must be the same",
+  )
   command.set_defaults(run=_verify)
 
   command = commands.add_parser(
     "explain",
-    help="what differs between two spectrograms, and what that does",
+    help="what makes two spectrograms differ, and by how much",
     description="Exit status 0: the same, 1: different, 2: trouble.",
   )
   for name in ("a", "b"):
     command.add_argument(
-      name, help="a config, export, prepared dataset or .keras file"
+      name,
+      help="a config, export, prepared dataset, .keras or .tflite file",
     )
   command.set_defaults(run=_explain, trouble=2)
 
@@ -229,7 +239,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-  report = verify(arguments.path)
+  report = verify(arguments.path, arguments.against)
   print(report)
   return 0 if report.ok else 1
 

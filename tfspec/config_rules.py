@@ -120,3 +120,10 @@ def _window_type_error(window: object) -> str:
     "window must be a name, a tuple of a name and numbers, a sequence of "
     f"numbers, or None. Got: {reprlib.repr(window)}."
   )
+
+
+def brief(value: object) -> str:
+  """Returns a value of a config as messages show it."""
+  if isinstance(value, tuple) and len(value) > 8:
+    return f"{len(value)} given values"
+  return repr(value)

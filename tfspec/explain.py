@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfspec import front_end, goldens
 from tfspec.config import SpectrogramConfig
+from tfspec.config_rules import brief
 from tfspec.field_effects import EFFECTS
 from tfspec.front_end import FrontEnd
 
@@ -36,7 +37,7 @@ class Difference:
   effect: str
 
   def __str__(self) -> str:
-    return f"{self.field}: {_brief(self.a)} against {_brief(self.b)}. " + (
+    return f"{self.field}: {brief(self.a)} against {brief(self.b)}. " + (
       self.effect
     )
 
@@ -159,12 +160,6 @@ def compare(a: FrontEnd, b: FrontEnd) -> Explanation:
   )
   kernels_differ = not fields and not _kernels_equal(a, b)
   return Explanation(a, b, fields, kernels_differ, _measure(a, b))
-
-
-def _brief(value: object) -> str:
-  if isinstance(value, tuple) and len(value) > 8:
-    return f"{len(value)} given values"
-  return repr(value)
 
 
 def _kernels_equal(a: FrontEnd, b: FrontEnd) -> bool:

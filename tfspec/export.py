@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfspec import exportable, model_card, servable, serving_requests
+from tfspec import (
+  checksums,
+  exportable,
+  model_card,
+  servable,
+  serving_requests,
+)
 from tfspec import goldens as goldens_lib
 from tfspec.config import SpectrogramConfig, save_config
 from tfspec.exportable import (
@@ -66,7 +72,8 @@ def export_saved_model(
   The assets are the config, `config.textproto`; golden vectors, `goldens.npz`,
   with which `tfspec.verify` proves later that the model computes what it did
   here; and `model_card.md` for the operator. Requests that warm TF Serving up
-  lie in `assets.extra`. The folder appears when it is complete.
+  lie in `assets.extra`. `sha256sums.txt` lists every file with its sum. The
+  folder appears when it is complete.
 
   All operations are stock ones. A `precision` other than "default" brings in
   one of XLA, which a server must have linked in.
@@ -121,6 +128,7 @@ def export_saved_model(
     inputs = serving_requests.inputs(clip, exported.signals_shape, config)
     requests = {name: inputs[name] for name in served.functions}
     serving_requests.save_warmup(partial, name, requests)
+    checksums.write(partial)
 
 
 def _limits(
@@ -165,7 +173,7 @@ def _write_assets(
   goldens = goldens_lib.make(spectrogram)
   goldens_lib.save(
     goldens,
-    spectrogram.config.fingerprint(),
+    spectrogram.config,
     os.path.join(folder, GOLDENS_ASSET),
   )
   card = model_card.model_card(

@@ -12,16 +12,17 @@ measured.
 import dataclasses
 import math
 import os
-import zipfile
 from collections.abc import Mapping
 from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import text_format
 
+from tfspec import config_proto, transform
 from tfspec import spectrogram as spectrogram_lib
-from tfspec import transform
 from tfspec.config import SpectrogramConfig
+from tfspec.config_rules import brief
 
 # Relative L2 error of the real and imaginary parts of a frame, at most, before
 # they are rounded to the dtype. The short dtypes are computed in float32.
@@ -334,11 +335,12 @@ def arrange(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
 
 def save(
   goldens: list[Golden],
-  fingerprint: str,
+  config: SpectrogramConfig,
   file: str | os.PathLike[str] | BinaryIO,
 ) -> None:
-  """Writes golden vectors, and whose they are, into a NumPy archive."""
-  arrays = {"fingerprint": np.array(fingerprint)}
+  """Writes golden vectors, and their config, into a NumPy archive."""
+  text = text_format.MessageToString(config.to_proto())
+  arrays = {"config": np.array(text)}
   for golden in goldens:
     arrays[f"{golden.name}/signals"] = golden.signals
     for part, values in golden.parts.items():
@@ -366,26 +368,33 @@ def load(
   try:
     with np.load(file, allow_pickle=False) as archive:
       arrays = dict(archive)
-    fingerprint = str(arrays.pop("fingerprint"))
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+    text = str(arrays.pop("config")).encode()
+    proto = config_proto.parse(text, "config.textproto")
+    stored = SpectrogramConfig.from_proto(proto)
+  except Exception as e:  # Whatever a damaged archive makes NumPy raise.
     raise ValueError(
       f"{name}: the file must hold golden vectors. Got: {e!r}."
     ) from e
-  if fingerprint != config.fingerprint():
+  differences = config.differences(stored)
+  if differences:
+    fields = [
+      f"{field}={brief(own)}, in {os.path.basename(name)} {brief(theirs)}"
+      for field, (own, theirs) in differences.items()
+    ]
     raise ValueError(
-      "The config must be the one that was exported. Got: fingerprint "
-      f"{config.fingerprint()} of the config, {fingerprint} in "
-      f"{os.path.basename(name)}."
+      "The config must be the one that was exported. Got: "
+      f"{'; '.join(fields)} (fingerprints {config.fingerprint()}, "
+      f"{stored.fingerprint()})."
     )
   goldens = []
   names = transform.kernel_parts(config.mode)
   for clip, signals in clips(config).items():
     shape = (config.num_frames(len(signals)), config.num_bins)
     parts = {part: arrays.get(f"{clip}/{part}") for part in names}
-    stored = arrays.get(f"{clip}/signals")
+    samples = arrays.get(f"{clip}/signals")
     if (
-      stored is None
-      or not np.array_equal(stored, signals)
+      samples is None
+      or not np.array_equal(samples, signals)
       or any(values is None for values in parts.values())
       or any(values.shape != shape for values in parts.values())
       or not all(np.all(np.isfinite(values)) for values in parts.values())

@@ -303,6 +303,6 @@ def _assets(exported: Exportable, program: _Program) -> dict[str, bytes]:
     found[PREDICTIONS_ASSET] = archive.getvalue()
   elif config.trainable:  # Else they follow from the config.
     goldens = goldens_lib.make(exported.spectrogram)
-    goldens_lib.save(goldens, config.fingerprint(), archive)
+    goldens_lib.save(goldens, config, archive)
     found[GOLDENS_ASSET] = archive.getvalue()
   return found

@@ -99,7 +99,8 @@ def model_card(
     "## Proof",
     "",
     "`tfspec verify FOLDER` replays `goldens.npz` through each signature, and"
-    " through training's own operations as `config.textproto` describes them.",
+    " through training's own operations as `config.textproto` describes them."
+    " `sha256sum --check sha256sums.txt` tells whether a file has changed.",
     "",
   ]
   return "\n".join(lines)

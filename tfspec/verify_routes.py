@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfspec import layers, litert, serving_requests, transform
+from tfspec import layers, litert, serving_requests
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
 from tfspec.data.dataset import spectrogram_fn
@@ -20,16 +20,8 @@ from tfspec.spectrogram import Spectrogram
 Route = Callable[[list[Golden]], Iterable[tuple[Golden, np.ndarray]]]
 
 
-def kernels(
-  config: SpectrogramConfig, model: tf.Module
-) -> dict[str, tf.Tensor]:
-  """Returns the trained kernels of a loaded export by part."""
-  parts = transform.kernel_parts(config.mode) if config.trainable else ()
-  return {part: getattr(model.spectrogram, f"{part}_kernel") for part in parts}
-
-
 def own(
-  config: SpectrogramConfig, kernels: Mapping[str, tf.Tensor]
+  config: SpectrogramConfig, kernels: Mapping[str, np.ndarray]
 ) -> dict[str, Route]:
   """Returns the routes of training and of preparing data, built here.
 

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 import tensorflow as tf
 
-from tfspec import errors, plot
+from tfspec import checksums, errors, plot
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig, save_config
 from tfspec.data import records
@@ -76,8 +76,8 @@ def prepare(
   The output folder appears when it is complete: shards
   `spectrograms-00000-of-00001.tfrecord` of `tf.train.Example` ("spectrogram",
   "shape", "source", "sample_rate_hz"), `config.textproto`, `manifest.jsonl`
-  with a row for every input file, written or skipped with the reason, and
-  `contact_sheet.png` if matplotlib is installed.
+  with a row for every input file, written or skipped with the reason,
+  `contact_sheet.png` if matplotlib is installed, and `sha256sums.txt`.
 
   Args:
     input_folder: Folder; every `*.wav` below it is read, in sorted order, and
@@ -117,6 +117,7 @@ def prepare(
     summary = _write(
       source_folder, sources, partial, config, shard_bytes, workers, progress
     )
+    checksums.write(partial)
     os.rename(partial, target)
   except BaseException:
     shutil.rmtree(partial, ignore_errors=True)
