@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -259,6 +260,37 @@ def test_export_and_verify_for_litert(config_file, tmp_path, capsys):
   assert "LiteRT" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["1", "model.tflite"])
+def test_export_of_a_keras_model(name, tmp_path, capsys):
+  model = keras.Sequential(
+    [
+      keras.Input((None, 1)),
+      tfspec.layers.STFTSpectrogram(frame_length=64, frame_step=24),
+      keras.layers.GlobalAveragePooling1D(),
+    ]
+  )
+  file, path = tmp_path / "model.keras", tmp_path / name
+  model.save(file)
+  flags = ["--format=litert"] if name.endswith(".tflite") else []
+  assert _run("export", path, "--model", file, *flags) == 0
+  config = tfspec.SpectrogramConfig(
+    frame_length=64, frame_step=24, trainable=True
+  )
+  told = capsys.readouterr().out
+  assert told.endswith(f"exported {path}, config {config.fingerprint()}\n")
+  if flags:
+    assert b"predictions" in path.read_bytes()
+  else:
+    signatures = tf.saved_model.load(str(path)).signatures
+    clip = tf.random.stateless_normal([1, 300], [1, 2])
+    outputs = signatures["serving_default"](
+      signals=clip, lengths=tf.zeros([0], tf.int32)
+    )
+    np.testing.assert_allclose(
+      outputs["predictions"], model(clip[..., tf.newaxis]), atol=1e-5
+    )
+
+
 def test_plot(clips, tmp_path, capsys):
   path = tmp_path / "sheet.png"
   inputs = (clips / "a.wav", clips / "b.wav")
@@ -282,6 +314,11 @@ _ERRORS = {
   "no_config": ("export {}/new --config={}/no.textproto", "{}/no.textproto"),
   "bad_config": ("export {}/new --config={}/bad.textproto", "{}/bad.textproto"),
   "config_ending": ("export {}/new --config={}/clips/c.wav", "must end in"),
+  "model_and_config": (
+    "export {}/new --model={}/m.keras --config={}/c.json --mode=psd",
+    "Got: --config, --mode with --model={}/m.keras.",
+  ),
+  "no_model_file": ("export {}/new --model={}/m.keras", "{}/m.keras"),
   "no_input": ("prepare {}/none {}/new", "Got: {}/none."),
   "existing_output": ("prepare {}/clips {}/clips", "Got: {}/clips."),
   "trainable": ("prepare {}/clips {}/new --trainable=true", "trainable=True"),

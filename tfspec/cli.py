@@ -4,12 +4,20 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 from absl import app, logging
 from absl.flags import argparse_flags
 
-from tfspec import benchmark, benchmark_report, errors, litert, plot
+from tfspec import (
+  benchmark,
+  benchmark_report,
+  errors,
+  front_end,
+  litert,
+  plot,
+)
 from tfspec import config as config_lib
 from tfspec.config import SpectrogramConfig
 from tfspec.data import prepare
@@ -66,6 +74,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     choices=["saved_model", "litert"],
     default="saved_model",
     help="saved_model or litert (default: saved_model)",
+  )
+  command.add_argument(
+    "--model",
+    help="a .keras file to export whole, from sound to prediction, in place of "
+    "a config",
   )
   command.add_argument(
     "--channels", type=int, help="channels of the signals; unset: mono"
@@ -216,7 +229,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-  config = _config(arguments)
+  source = _source(arguments)
   names = ("max_samples", "max_wav_bytes", "non_finite", "jit_compile")
   limits = {n: getattr(arguments, n) for n in names if hasattr(arguments, n)}
   if arguments.format == "saved_model":
@@ -225,7 +238,7 @@ def _export(arguments: argparse.Namespace) -> int:
         f"format must be litert for a path that ends in {litert.ENDING}. Got: "
         f"--format={arguments.format}, {arguments.path}."
       )
-    export_saved_model(config, arguments.path, arguments.channels, **limits)
+    export_saved_model(source, arguments.path, arguments.channels, **limits)
   elif limits:
     given = ", ".join(f"--{name}" for name in limits)
     raise ValueError(
@@ -233,9 +246,25 @@ def _export(arguments: argparse.Namespace) -> int:
       f"--format={arguments.format}."
     )
   else:
-    litert.export_litert(config, arguments.path, arguments.channels)
+    litert.export_litert(source, arguments.path, arguments.channels)
+  config = front_end.load(source).config
   print(f"exported {arguments.path}, config {config.fingerprint()}")
   return 0
+
+
+def _source(arguments: argparse.Namespace) -> Any:
+  """Returns the Keras model or the config that is to be exported."""
+  if arguments.model is None:
+    return _config(arguments)
+  given = ["config"] if arguments.config else []
+  given += _fields(arguments)
+  if given:
+    names = ", ".join(f"--{name}" for name in given)
+    raise ValueError(
+      f"A model has its own config: there must be no other. Got: {names} with "
+      f"--model={arguments.model}."
+    )
+  return front_end.load_model(arguments.model)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -314,12 +343,16 @@ def _config(arguments: argparse.Namespace) -> SpectrogramConfig:
   config = SpectrogramConfig()
   if arguments.config:
     config = config_lib.load_config(arguments.config)
-  given = {
+  return dataclasses.replace(config, **_fields(arguments))
+
+
+def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
+  """Returns the fields of a config that flags give."""
+  return {
     field.name: getattr(arguments, field.name)
     for field in dataclasses.fields(SpectrogramConfig)
     if hasattr(arguments, field.name)
   }
-  return dataclasses.replace(config, **given)
 
 
 def _field_help(field: dataclasses.Field) -> str:

@@ -74,6 +74,21 @@ def load(source: Any) -> FrontEnd:
   return _of_keras(source, type(source).__name__)
 
 
+def load_model(path: str) -> Any:
+  """Returns the model in a `.keras` file.
+
+  Raises:
+    ValueError: If it does not load.
+  """
+  try:
+    return layers.load_model(path)
+  except Exception as e:  # Whatever a damaged file makes Keras raise.
+    raise ValueError(
+      f"{path}: the file must hold a Keras model that loads. Got: "
+      f"{errors.first_line(e)}"
+    ) from e
+
+
 def of_export(
   name: str, config: SpectrogramConfig, model: tf.Module
 ) -> FrontEnd:
@@ -98,14 +113,7 @@ def _at(path: str) -> FrontEnd:
     return FrontEnd(path, config, {})
   if not path.endswith(".keras"):
     return FrontEnd(path, load_config(path), {})
-  try:
-    model = layers.load_model(path)
-  except Exception as e:  # Whatever a damaged file makes Keras raise.
-    raise ValueError(
-      f"{path}: the file must hold a Keras model that loads. Got: "
-      f"{errors.first_line(e)}"
-    ) from e
-  return _of_keras(model, path)
+  return _of_keras(load_model(path), path)
 
 
 def _in_folder(folder: str) -> FrontEnd:
