@@ -1,5 +1,6 @@
 """Training the Keras layer under `tf.distribute`, and what a TPU asks for."""
 
+import collections
 import concurrent.futures
 import multiprocessing
 
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import tfspec
+from tests.stft_ops_test import has_tpu
 
 pytestmark = pytest.mark.slow
 
@@ -225,7 +227,9 @@ def test_restored_models_predict_and_train_on_as_before(
     _assert_same(restored[form]["then"], expected)
 
 
-def test_train_step_traces_into_a_tpu_computation_with_static_shapes():
+def test_train_step_traces_into_a_tpu_computation_with_static_shapes(
+  monkeypatch,
+):
   """Follows `TPUStrategy.run` to the graph that it hands to the TPU.
 
   `TPUStrategy` itself cannot be made here: TPUClusterResolver("local") is, and
@@ -236,6 +240,7 @@ def test_train_step_traces_into_a_tpu_computation_with_static_shapes():
   """
   model = _model()
   model.optimizer.build(model.trainable_variables)
+  has_tpu(monkeypatch)
 
   @tf.function
   def step(*batch):
@@ -249,8 +254,10 @@ def test_train_step_traces_into_a_tpu_computation_with_static_shapes():
     for operation in graph.get_operations()
     if "_tpu_replicate" in operation.node_def.attr
   ]
-  types = {operation.type for operation in inside}
-  assert {"Conv2D", "Conv2DBackpropFilter", "AssignAddVariableOp"} <= types
+  types = collections.Counter(operation.type for operation in inside)
+  assert types["Conv2D"] >= 3  # Those of the two kernels and of the Conv1D.
+  assert types["Conv2DBackpropFilter"] > 0
+  assert types["AssignAddVariableOp"] > 0
   dynamic = [
     operation.name
     for operation in inside

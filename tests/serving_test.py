@@ -449,6 +449,23 @@ def test_verify_finds_an_output_that_was_lost(tmp_path):
     )
 
 
+def test_model_that_fails_without_frames_is_refused(tmp_path):
+  model = keras.Sequential(
+    [
+      *_model().layers[:1],
+      keras.layers.Conv1D(4, 3, strides=2, padding="same"),
+      keras.layers.GlobalAveragePooling1D(),
+      keras.layers.Dense(5),
+    ]
+  )
+  model.build((None, None, 1))
+  with pytest.raises(
+    ValueError, match="clips of all lengths, also those witho"
+  ):
+    tfspec.export_saved_model(model, tmp_path / "1")
+  assert not os.listdir(tmp_path)
+
+
 def test_verify_finds_another_model_behind_the_front_end(tmp_path):
   for name in ("1", "2"):
     model = _model()

@@ -99,7 +99,8 @@ def export_saved_model(
     FileExistsError: If the path exists.
     TypeError: If the source is none of the three.
     ValueError: If an argument is out of its range, or a Keras model has other
-      inputs, or not one layer that makes spectrograms.
+      inputs, not one layer that makes spectrograms, or fails for a clip without
+      frames.
 
   Example:
     >>> config = tfspec.SpectrogramConfig()

@@ -130,10 +130,21 @@ def predictions(
 
   Returns:
     The answers by the name of the clip and that of the output, `clip/output`.
+
+  Raises:
+    ValueError: If the model fails for a clip.
   """
   found = {}
   for golden in goldens:
-    for output, value in run(golden.signals).items():
+    try:
+      outputs = run(golden.signals)
+    except tf.errors.InvalidArgumentError as e:
+      raise ValueError(
+        "The model must answer clips of all lengths, also those without a "
+        f"frame. Got: {type(e).__name__} for {golden.name!r}, "
+        f"{len(golden.signals)} samples."
+      ) from e
+    for output, value in outputs.items():
       # Strings as bytes: an archive of objects would have to be pickled.
       value = np.asarray(value.numpy()[0])
       kind = bytes if value.dtype == object else value.dtype
