@@ -382,6 +382,8 @@ def test_model_with_scores_and_labels(tmp_path):
   assert arrays["noise/labels"].dtype.kind == "i"
   arrays["noise/labels"] = arrays["noise/labels"] + 1
   np.savez_compressed(path, **arrays)
+  (problem,) = tfspec.verify(tmp_path / "1").problems
+  assert problem.startswith("assets/predictions.npz must be as it was written")
   checksums.write(tmp_path / "1")
   report = tfspec.verify(tmp_path / "1")
   failed = {result.route for result in report.results if not result.ok}
