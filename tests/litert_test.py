@@ -240,6 +240,65 @@ def test_keras_model_with_named_outputs(path):
   assert outputs["labels"].tolist() == np.argmax(outputs["scores"], 1).tolist()
 
 
+def test_keras_model_with_lengths(path):
+  signals = keras.Input((None, 1), name="signals")
+  lengths = keras.Input((), dtype="int32", name="lengths")
+  layer = tfspec.layers.STFTSpectrogram(
+    frame_length=64, frame_step=24, padding="center"
+  )
+  values, num_frames = layer(signals, lengths=lengths)
+  outputs = {"values": values, "frames": num_frames}
+  model = keras.Model({"signals": signals, "lengths": lengths}, outputs)
+  tfspec.export_litert(model, path)
+  clips = _signals(2, 500)
+  outputs = litert.run(litert.interpreter(path), clips)
+  assert outputs["frames"].tolist() == [21, 21]
+  expected = layer(clips[..., np.newaxis])
+  np.testing.assert_allclose(outputs["values"], expected, atol=1e-5)
+
+
+def _with_layers(samples, *layers):
+  front = tfspec.layers.STFTSpectrogram(
+    frame_length=64, frame_step=24, expand_dims=True
+  )
+  return keras.Sequential([keras.Input((samples, 1)), front, *layers])
+
+
+def test_keras_model_that_needs_some_frames(path):
+  convolution = keras.layers.Conv2D(2, (4, 3))
+  pool = keras.layers.GlobalAveragePooling2D()
+  tfspec.export_litert(_with_layers(None, convolution, pool), path)
+  report = tfspec.verify(path)
+  assert report.ok, str(report)
+  archive = np.load(io.BytesIO(litert.assets(path)["predictions.npz"]))
+  clips = {name.partition("/")[0] for name in archive}
+  assert "noise" in clips and not clips & {"one_frame", "short"}
+  long = keras.layers.Conv2D(2, (9, 3))
+  with pytest.raises(ValueError, match="must take one of the golden clips"):
+    tfspec.export_litert(
+      _with_layers(None, long, pool), path.with_name("2.tflite")
+    )
+  tfspec.export_litert(
+    _with_layers(500, long, pool), path.with_name("3.tflite")
+  )
+  assert tfspec.verify(path.with_name("3.tflite")).ok
+
+
+def test_keras_model_that_does_not_convert(path):
+  recurrent = keras.Sequential(
+    [
+      keras.Input((None, 1)),
+      tfspec.layers.STFTSpectrogram(frame_length=64, frame_step=24),
+      keras.layers.GRU(2),
+    ]
+  )
+  with pytest.raises(ValueError, match="must convert to LiteRT") as error:
+    tfspec.export_litert(recurrent, path)
+  assert "'tf.TensorListReserve' op requires" in str(error.value)
+  assert len(str(error.value).splitlines()) == 1
+  assert not path.exists()
+
+
 def test_what_a_file_carries(export, path):
   fixed = export(_CONFIG)
   assert litert.load_config(fixed) == _CONFIG

@@ -7,13 +7,15 @@ References:
 import dataclasses
 import io
 import os
+import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 
-from tfspec import config_proto, exportable, serving_requests
+from tfspec import config_proto, errors, exportable, serving_requests
 from tfspec import goldens as goldens_lib
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
@@ -32,6 +34,8 @@ _SIGNATURE = "serving_default"
 # Of the metadata entries that are tfspec's.
 _PREFIX = "tfspec/"
 _IDENTIFIER = b"TFL3"
+# Where in Python a message of the converter comes from: in itself, mostly.
+_LOCATION = re.compile(r"\S+:\d+:\d+: (error: )?")
 
 
 def export_litert(
@@ -195,11 +199,6 @@ def run(interpreter: Any, signals: np.ndarray) -> dict[str, np.ndarray]:
   return outputs
 
 
-def with_frames(goldens: list[goldens_lib.Golden]) -> list[goldens_lib.Golden]:
-  """Returns the clips that have frames: models in LiteRT fail without."""
-  return [g for g in goldens if all(map(len, g.parts.values()))]
-
-
 class _Program(tf.Module):
   """What the file computes."""
 
@@ -258,7 +257,13 @@ def _convert(program: _Program) -> bytes:
   converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
   # They are refused here, by their names.
   converter.allow_custom_ops = True
-  content = converter.convert()
+  try:
+    content = converter.convert()
+  except Exception as e:  # ConverterError, and whatever else it raises.
+    raise ValueError(
+      "The graph must convert to LiteRT. Got: "
+      f"{_LOCATION.sub('', errors.first_line(e))}"
+    ) from e
   model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
   custom = [c.customCode for c in model.operatorCodes if c.customCode]
   if custom:
@@ -298,7 +303,14 @@ def _assets(exported: Exportable, program: _Program) -> dict[str, bytes]:
       shape = exported.signals_shape
       return program.serve(serving_requests.rows(signals, shape, config))
 
-    clips = with_frames(goldens_lib.make(exported.spectrogram))
+    goldens = goldens_lib.make(exported.spectrogram)
+    clips = [golden for golden in goldens if _takes(run, golden)]
+    if not clips:
+      raise ValueError(
+        "The model must take one of the golden clips: give it a fixed number "
+        "of samples if its layers need more. Got: none of at most "
+        f"{max(len(golden.signals) for golden in goldens)} samples taken."
+      )
     np.savez_compressed(archive, **exportable.predictions(clips, run))
     found[PREDICTIONS_ASSET] = archive.getvalue()
   elif config.trainable:  # Else they follow from the config.
@@ -306,3 +318,17 @@ def _assets(exported: Exportable, program: _Program) -> dict[str, bytes]:
     goldens_lib.save(goldens, config, archive)
     found[GOLDENS_ASSET] = archive.getvalue()
   return found
+
+
+def _takes(
+  run: Callable[[np.ndarray], dict[str, tf.Tensor]], golden: goldens_lib.Golden
+) -> bool:
+  """Returns whether a model takes a clip: its layers may need some frames."""
+  # Of none, models that answer in TensorFlow may fail in LiteRT.
+  if not all(map(len, golden.parts.values())):
+    return False
+  try:
+    run(golden.signals)
+  except tf.errors.InvalidArgumentError:
+    return False
+  return True

@@ -168,9 +168,9 @@ def fill(
   """
   with tf.name_scope(name or "fill"):
     samples = shape_ops.dims(signals)[-1]
-    inside = tf.range(samples) < lengths[:, tf.newaxis]
+    inside = tf.range(samples) < tf.expand_dims(lengths, 1)
     value = tf.constant(value, signals.dtype)
-    return tf.where(inside[:, tf.newaxis], signals, value)
+    return tf.where(tf.expand_dims(inside, 1), signals, value)
 
 
 def place(
@@ -200,7 +200,7 @@ def place(
     left out, and what lies behind those of a shorter clip is finite.
   """
   with tf.name_scope(name or "place"):
-    lengths = lengths[:, tf.newaxis]
+    lengths = tf.expand_dims(lengths, 1)
     samples = shape_ops.dims(signals)[-1]
     maximum = max if isinstance(samples, int) else tf.maximum
     layout = (frame_length, frame_step, padding)
@@ -220,7 +220,7 @@ def place(
     signals = tf.pad(signals, [[0, 0], [0, 0], [0, 1]])
     index = tf.clip_by_value(index, 0, samples)
     found = tf.gather(signals, index, axis=2, batch_dims=1)
-    return tf.where(is_sample[:, tf.newaxis], found, tf.zeros_like(found))
+    return tf.where(tf.expand_dims(is_sample, 1), found, tf.zeros_like(found))
 
 
 def mask_frames(
@@ -242,9 +242,10 @@ def mask_frames(
   """
   with tf.name_scope(name or "mask_frames"):
     frames = shape_ops.dims(values)[-2]
-    inside = tf.range(frames) < num_frames[:, tf.newaxis]
+    inside = tf.range(frames) < tf.expand_dims(num_frames, 1)
+    inside = tf.expand_dims(tf.expand_dims(inside, 1), 3)
     value = tf.constant(value, values.dtype)
-    return tf.where(inside[:, tf.newaxis, :, tf.newaxis], values, value)
+    return tf.where(inside, values, value)
 
 
 def _reflect(index: tf.Tensor, samples: int | tf.Tensor) -> tf.Tensor:
