@@ -1,6 +1,7 @@
 """Tests of `tfspec.verify` on `.tflite` files."""
 
 import dataclasses
+import io
 import sys
 
 import keras
@@ -142,10 +143,13 @@ def test_goldens_that_are_missing(path):
   assert f"{path}/goldens.npz: the file must hold golden vectors" in problem
 
 
-def test_predictions_that_are_missing(path, monkeypatch):
+@pytest.mark.parametrize("is_archive", [True, False])
+def test_predictions_that_are_missing(is_archive, path, monkeypatch):
   tfspec.export_litert(_model(), path)
   assets = litert.assets(path)
-  assets["predictions.npz"] = b""
+  archive = io.BytesIO()
+  np.savez(archive, other=np.zeros(1))
+  assets["predictions.npz"] = archive.getvalue() if is_archive else b""
   monkeypatch.setattr(litert, "assets", lambda _: assets)
   (problem,) = tfspec.verify(path).problems
   assert f"{path}/predictions.npz: the file must hold every" in problem

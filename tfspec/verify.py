@@ -221,10 +221,12 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
       # Those that the model takes.
       names = {key.partition("/")[0] for key in archive}
       clips = [golden for golden in goldens if golden.name in names]
+      if not clips:
+        raise ValueError("none of the clips")
       results.append(
         verify_replay.predictions("model LiteRT", run, clips, archive)
       )
-    except (*_NO_ARCHIVE, IndexError) as e:
+    except _NO_ARCHIVE as e:
       name = f"{path}/{PREDICTIONS_ASSET}"
       problems.append(
         f"{name}: the file must hold every prediction. Got: {e!r}."
