@@ -21,6 +21,7 @@ LAYERS = [
   ],
   ["tfspec.ops.block_ops", "tfspec.ops.padding_ops", "tfspec.ops.wav_ops"],
   ["tfspec.ops.stft_ops"],
+  ["tfspec.ops.tpu_ops"],
   ["tfspec.transform"],
   ["tfspec.spectrogram"],
   [

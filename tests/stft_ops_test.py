@@ -164,54 +164,6 @@ def test_short_clips(engine, samples, padding):
     np.testing.assert_allclose(imag[1], expected.imag, atol=1e-6)
 
 
-def has_tpu(monkeypatch):
-  """Lets what is traced from here on be traced as for a TPU."""
-  logical = tf.config.list_logical_devices
-  monkeypatch.setattr(
-    tf.config,
-    "list_logical_devices",
-    lambda kind=None: ["TPU:0"] if kind == "TPU" else logical(kind),
-  )
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize(
-  "sizes", [(255, 128, 256), (64, 24, 64), (400, 160, 512), (20, 20, 33)]
-)
-@pytest.mark.parametrize("window", ["hann", None])
-def test_form_for_a_tpu_equals_the_other(
-  monkeypatch, sizes, window, jit_compile
-):
-  signals = tf.random.stateless_normal([3, 2000], [1, 2], dtype=tf.float64)
-  config = tfspec.SpectrogramConfig(
-    "stft", *sizes, window=window, trainable=True
-  )
-
-  def values_and_gradients():
-    spectrogram = tfspec.Spectrogram(config, dtype=tf.float64)
-
-    @tf.function(jit_compile=jit_compile)
-    def run():
-      with tf.GradientTape() as tape:
-        tape.watch(signals)
-        values = spectrogram(signals[..., tf.newaxis])
-        loss = tf.reduce_sum(tf.math.atan(values))
-      variables = [signals, *spectrogram.trainable_variables]
-      return values, *tape.gradient(loss, variables)
-
-    graph = run.get_concrete_function().graph
-    return run(), {op.type for op in graph.get_operations()}
-
-  expected, operations = values_and_gradients()
-  assert "Conv2D" not in operations
-  has_tpu(monkeypatch)
-  actual, operations = values_and_gradients()
-  # Without a common divisor a convolution would have one channel.
-  assert ("Conv2D" in operations) == (sizes != (255, 128, 256))
-  for a, e in zip(actual, expected, strict=True):
-    np.testing.assert_allclose(a, e, rtol=1e-9, atol=1e-11)
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_dimensions_that_are_known_stay_known(engine):
   run = tf.function(lambda s: tfspec.stft(s, 400, 160, 512, engine=engine))

@@ -12,8 +12,12 @@ from tfspec.ops import (
   padding_ops,
   spectrum_ops,
   stft_ops,
+  tpu_ops,
   window_ops,
 )
+
+# The modes that are functions of real^2 + imag^2.
+_POWER_MODES = ("log", "magnitude", "psd")
 
 FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 
@@ -106,7 +110,8 @@ def apply(
 
   The signals are `[..., samples]`, with lengths `[batch, channels, samples]`.
   The parts have the names that the mode needs; they are
-  `[..., num_frames, num_bins]`, of all frames or of a block.
+  `[..., num_frames, num_bins]`, of all frames or of a block. Where that is all
+  that the mode needs, there may be their "power" instead.
   """
   config = config.resolved()
   signals, padding = _pad(signals, config, lengths)
@@ -124,14 +129,13 @@ def apply(
     matrices = [tf.cast(k, signals.dtype)[:, 0, :] for k in kernels]
   else:
     matrices = [tf.constant(_kernels(config)[p], signals.dtype) for p in parts]
-  values = stft_ops.kernel(
-    signals,
-    matrices,
-    config.frame_step,
-    padding,
-    config.precision,
-    window_ops.is_flat(window(config)),
-  )
+  arguments = signals, matrices, config.frame_step, padding, config.precision
+  if tpu_ops.is_target():
+    if config.mode in _POWER_MODES:
+      return finish({"power": tpu_ops.power(*arguments)})
+    values = tpu_ops.kernel(*arguments)
+  else:
+    values = stft_ops.kernel(*arguments, window_ops.is_flat(window(config)))
   return finish(dict(zip(parts, values, strict=True)))
 
 
@@ -142,16 +146,18 @@ def apply_mode(
   config = config.resolved()
   if config.mode in ("real", "imag"):
     return parts[config.mode]
-  real, imag = parts["real"], parts["imag"]
-  if config.mode == "magnitude":
-    return spectrum_ops.magnitude(real, imag, config.floor)
-  if config.mode == "log":
-    return spectrum_ops.log(real, imag, config.floor)
-  if config.mode == "psd":
-    return spectrum_ops.psd(real, imag, config.fft_length)
   if config.mode == "angle":
-    return spectrum_ops.angle(real, imag)
-  return spectrum_ops.stft(real, imag)
+    return spectrum_ops.angle(parts["real"], parts["imag"])
+  if config.mode == "stft":
+    return spectrum_ops.stft(parts["real"], parts["imag"])
+  power = parts.get("power")
+  if power is None:
+    power = spectrum_ops.power(parts["real"], parts["imag"])
+  if config.mode == "psd":
+    return spectrum_ops.psd(power, config.fft_length)
+  if config.mode == "log":
+    return spectrum_ops.log(power, config.floor)
+  return spectrum_ops.magnitude(power, config.floor)
 
 
 def kernel_parts(mode: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from tfspec.ops import length_ops
 
 # Up to so many hop-sized blocks make a frame by concatenation, which XLA fuses
 # with the window; beyond, the graph would grow with the overlap.
-_MAX_BLOCKS = 32
+MAX_BLOCKS = 32
 
 
 def dims(tensor: tf.Tensor) -> list[int | tf.Tensor]:
@@ -99,7 +99,7 @@ def frame(
   """
   none = [[0, 0]] * (signals.shape.rank - 1)
   blocks = -(-frame_length // frame_step)
-  if blocks > _MAX_BLOCKS:
+  if blocks > MAX_BLOCKS:
     frames = (dims(signals)[-1] - frame_length) // frame_step + 1
     starts = tf.range(frames)[:, tf.newaxis] * frame_step
     parts = [tf.gather(signals, starts + tf.range(frame_length), axis=-1)]
@@ -182,7 +182,7 @@ def write_windowed_frames(
       input=frames, begin=first, end=end, strides=strides, value=values
     )
 
-  if frame_length > _MAX_BLOCKS * frame_step:
+  if frame_length > MAX_BLOCKS * frame_step:
     return write(frames, 0, frame(signals, frame_length, frame_step))
   # The last column of hops overlaps the one before, so as to end with a frame.
   last = frame_length - frame_step

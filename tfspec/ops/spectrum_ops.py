@@ -1,8 +1,8 @@
-"""The output modes: functions of the real and imaginary parts of a spectrum.
+"""The output modes: functions of the power of a spectrum, or of its parts.
 
 All tensors are `[..., num_bins]`; no complex tensor is made. The power
-`real^2 + imag^2` is a value of the dtype: it overflows for magnitudes above
-1.8e19 in float32 (1.3e154 in float64), far beyond signals in [-1, 1] or
+`|X|^2 = real^2 + imag^2` is a value of the dtype: it overflows for magnitudes
+above 1.8e19 in float32 (1.3e154 in float64), far beyond signals in [-1, 1] or
 [-32768, 32767]; it loses digits below 1e-15 (1e-146), and all below 1.1e-19
 (1.5e-154).
 """
@@ -13,25 +13,41 @@ import numpy as np
 import tensorflow as tf
 
 
-def magnitude(
-  real: tf.Tensor, imag: tf.Tensor, floor: float, name: str | None = None
+def power(
+  real: tf.Tensor, imag: tf.Tensor, name: str | None = None
 ) -> tf.Tensor:
-  """Returns `max(|X|, floor)` of `X = real + i imag`.
-
-  The gradient is `(real, imag) / max(|X|, floor)`: that of the magnitude, and
-  below the floor not 0, as that of the maximum would be, but less and less, so
-  that what is too quiet to be seen can still be trained. It is 0 only where
-  both parts are 0. It is what `(|X|^2 / floor + floor) / 2` has there, and can
-  be differentiated again.
+  """Returns `|X|^2` of `X = real + i imag`.
 
   Args:
     real: Real part, `[..., num_bins]`.
     imag: Imaginary part, `[..., num_bins]`.
+    name: Name scope of the operation.
+
+  Returns:
+    `[..., num_bins]`, at least 0.
+  """
+  with tf.name_scope(name or "power"):
+    return tf.square(real) + tf.square(imag)
+
+
+def magnitude(
+  power: tf.Tensor, floor: float, name: str | None = None
+) -> tf.Tensor:
+  """Returns `max(|X|, floor)`.
+
+  The gradient to the parts is `(real, imag) / max(|X|, floor)`: that of the
+  magnitude, and below the floor not 0, as that of the maximum would be, but
+  less and less, so that what is too quiet to be seen can still be trained. It
+  is 0 only where both parts are 0. It is what `(|X|^2 / floor + floor) / 2` has
+  there, and can be differentiated again.
+
+  Args:
+    power: `|X|^2`, `[..., num_bins]`.
     floor: The smallest value, in [1e-18, 1e18].
     name: Name scope of the operation.
 
   Returns:
-    `[..., num_bins]`, exactly `floor` (in the dtype of `real`) where the
+    `[..., num_bins]`, exactly `floor` (in the dtype of `power`) where the
     magnitude is not above it; infinite above 1.8e19 in float32.
   """
 
@@ -43,25 +59,22 @@ def magnitude(
     return tf.maximum(tf.sqrt(power), floor), gradient
 
   with tf.name_scope(name or "magnitude"):
-    return root(_power(real, imag))
+    return root(power)
 
 
-def log(
-  real: tf.Tensor, imag: tf.Tensor, floor: float, name: str | None = None
-) -> tf.Tensor:
+def log(power: tf.Tensor, floor: float, name: str | None = None) -> tf.Tensor:
   """Returns the natural logarithm `log(max(|X|, floor))`.
 
-  The gradient is `(real, imag) / max(|X|, floor)^2`: below the floor it is not
-  0, see `magnitude`, but that of `|X|^2 / (2 floor^2)`.
+  The gradient to the parts is `(real, imag) / max(|X|, floor)^2`: below the
+  floor it is not 0, see `magnitude`, but that of `|X|^2 / (2 floor^2)`.
 
   Args:
-    real: Real part, `[..., num_bins]`.
-    imag: Imaginary part, `[..., num_bins]`.
+    power: `|X|^2`, `[..., num_bins]`.
     floor: The smallest magnitude, in [1e-18, 1e18].
     name: Name scope of the operation.
 
   Returns:
-    `[..., num_bins]`, exactly `log(floor)`, rounded to the dtype of `real`,
+    `[..., num_bins]`, exactly `log(floor)`, rounded to the dtype of `power`,
     where the magnitude is not above the floor; infinite above 1.8e19 in
     float32.
   """
@@ -78,11 +91,11 @@ def log(
     return tf.maximum(values, math.log(floor)), gradient
 
   with tf.name_scope(name or "log"):
-    return half_log(_power(real, imag))
+    return half_log(power)
 
 
 def psd(
-  real: tf.Tensor, imag: tf.Tensor, fft_length: int, name: str | None = None
+  power: tf.Tensor, fft_length: int, name: str | None = None
 ) -> tf.Tensor:
   """Returns the one-sided power.
 
@@ -90,8 +103,7 @@ def psd(
   all but the first and, where `fft_length` is even, the last.
 
   Args:
-    real: Real part, `[..., num_bins]`.
-    imag: Imaginary part, `[..., num_bins]`.
+    power: `|X|^2`, `[..., num_bins]`.
     fft_length: Length of the transform in samples.
     name: Name scope of the operation.
 
@@ -100,12 +112,12 @@ def psd(
     float32.
   """
   with tf.name_scope(name or "psd"):
-    num_bins = real.shape[-1]
+    num_bins = power.shape[-1]
     sides = [2.0] * num_bins
     sides[0] = 1.0
     if fft_length % 2 == 0:
       sides[-1] = 1.0
-    return _power(real, imag) * tf.constant(sides, real.dtype)
+    return power * tf.constant(sides, power.dtype)
 
 
 def angle(
@@ -132,8 +144,8 @@ def angle(
   @tf.custom_gradient
   def phase(real: tf.Tensor, imag: tf.Tensor) -> tuple:
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-      power = tf.maximum(_power(real, imag), tiny)
-      return -upstream * (imag / power), upstream * (real / power)
+      size = tf.maximum(power(real, imag), tiny)
+      return -upstream * (imag / size), upstream * (real / size)
 
     return tf.math.atan2(imag, real), gradient
 
@@ -155,7 +167,3 @@ def stft(
     `[..., 2 * num_bins]`.
   """
   return tf.concat([real, imag], axis=-1, name=name)
-
-
-def _power(real: tf.Tensor, imag: tf.Tensor) -> tf.Tensor:
-  return tf.square(real) + tf.square(imag)

@@ -111,12 +111,8 @@ def kernel(
   """Multiplies each frame with each kernel.
 
   The frames are written to memory, where they take `frame_length / frame_step`
-  times the room of the signals, and no more than the result.
-
-  On a TPU it is a block convolution. The signal is laid out as rows of `g`
-  samples, `g` being a common divisor of `frame_length` and `frame_step`, so
-  that the convolution has `g` input channels and moves by whole rows: the
-  frames are never written. Where `g` is 1 they are there too.
+  times the room of the signals, and no more than the result. For a TPU there is
+  `tpu_ops.kernel`.
 
   Args:
     signals: `[..., samples]`, float32 or float64.
@@ -163,9 +159,6 @@ def _products(
   Each is `[batch, num_frames, num_bins]`.
   """
   frame_length, num_bins = kernels[0].shape
-  row = _row_length(frame_length, frame_step)
-  if precision == "default" and row > 1 and _has_tpu():
-    return _convolutions(signals, kernels, frame_step, row, flat)
   frames = shape_ops.frame(signals, frame_length, frame_step)
   batch, num_frames, _ = shape_ops.dims(frames)
   frames = tf.reshape(frames, [-1, frame_length])
@@ -195,53 +188,6 @@ def _products(
   return [tf.reshape(v, [batch, num_frames, num_bins]) for v in values]
 
 
-def _has_tpu() -> bool:
-  """Returns whether this process has a TPU, as one that trains there has.
-
-  What is traced cannot know the device that it will be compiled for.
-  """
-  return bool(tf.config.list_logical_devices("TPU"))
-
-
-def _convolutions(
-  signals: tf.Tensor,
-  kernels: tuple[tf.Tensor, ...],
-  frame_step: int,
-  row: int,
-  flat: bool,
-) -> list[tf.Tensor]:
-  """Does what `_products` does, by convolutions over rows of samples."""
-  frame_length, num_bins = kernels[0].shape
-
-  def convolve(signals: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    batch, samples = shape_ops.dims(signals)
-    rows = tf.reshape(signals, [batch, samples // row, row])
-    step = frame_step // row
-    filters = [tf.reshape(k, [-1, row, num_bins]) for k in _parts(kernel, flat)]
-    parts = [_convolve(rows, f, step) for f in filters]
-    return _sum(list(itertools.chain(*parts)))
-
-  @tf.custom_gradient
-  def compute(signals: tf.Tensor, *kernels: tf.Tensor) -> tuple:
-    def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
-      with tf.GradientTape() as tape:
-        tape.watch(signals)
-        values = [convolve(signals, k) for k in kernels]
-      # One product is faster than the gradients of all the convolutions.
-      both = tf.concat([tf.reshape(u, [-1, num_bins]) for u in upstream], 1)
-      frames = shape_ops.frame(signals, frame_length, frame_step)
-      frames = tf.reshape(frames, [-1, frame_length])
-      slopes = tf.matmul(frames, both, transpose_a=True)
-      return [
-        tape.gradient(values, signals, upstream),
-        *tf.split(slopes, len(kernels), axis=1),
-      ]
-
-    return [convolve(signals, k) for k in kernels], gradient
-
-  return compute(signals, *kernels)
-
-
 def _parts(kernel: tf.Tensor, flat: bool) -> list[tf.Tensor]:
   """Returns the kernels that are multiplied: their sum is the kernel."""
   return _split(kernel) if flat else [kernel]
@@ -268,32 +214,6 @@ def _sum_length(frame_length: int) -> int:
   return min(_MAX_SUM, -(-frame_length // _MIN_PARTS))
 
 
-def _row_length(frame_length: int, frame_step: int) -> int:
-  common = math.gcd(frame_length, frame_step)
-  fewest = -(-common // _sum_length(frame_length))
-  parts = next(n for n in range(fewest, common + 1) if common % n == 0)
-  return common // parts
-
-
-def _convolve(
-  rows: tf.Tensor, filters: tf.Tensor, stride: int
-) -> list[tf.Tensor]:
-  """Returns the terms of the convolution, one for each part of the filters."""
-  length, row, num_bins = filters.shape
-  part = max(1, _sum_length(length * row) // row)
-  batch, num_rows, _ = shape_ops.dims(rows)
-  shape = [batch, (num_rows - length) // stride + 1, num_bins]
-  results = []
-  for start in range(0, length, part):
-    some = filters[start : start + part]
-    # What lies behind belongs to the other parts: cropped to equal lengths.
-    end = num_rows - (length - start - some.shape[0])
-    result = tf.nn.conv1d(rows[:, start:end], some, stride, "VALID")
-    # Of an empty batch, conv1d returns a tensor without values of some shape.
-    results.append(tf.reshape(result, shape))
-  return results
-
-
 def _multiply(
   frames: tf.Tensor, matrix: tf.Tensor, precision: str
 ) -> list[tf.Tensor]:
@@ -306,7 +226,7 @@ def _multiply(
     if precision == "default":
       results.append(tf.tensordot(*factors, 1))
     else:
-      results.append(_precise_product(*factors, precision))
+      results.append(precise_product(*factors, precision))
   return results
 
 
@@ -314,10 +234,19 @@ def _product(sizes: list[int | tf.Tensor]) -> int | tf.Tensor:
   return math.prod(sizes) if sizes else 1
 
 
-def _precise_product(
+def precise_product(
   frames: tf.Tensor, matrix: tf.Tensor, precision: str
 ) -> tf.Tensor:
-  """Returns `frames @ matrix` at a precision that the program itself states."""
+  """Returns a product at a precision that the program itself states.
+
+  Args:
+    frames: `[..., frame_length]`.
+    matrix: `[frame_length, ...]`.
+    precision: "high" or "highest".
+
+  Returns:
+    The axes of `frames` but the last, then those of `matrix` but the first.
+  """
   # The one operation whose precision is its own, not the process's. Imported
   # here because nothing else needs it.
   from tensorflow.compiler.tf2xla.python import xla
@@ -336,10 +265,11 @@ def _precise_product(
   def product(frames: tf.Tensor, matrix: tf.Tensor) -> tuple:
     last = frames.shape.rank - 1
     others = list(range(last))
+    columns = list(range(1, matrix.shape.rank))
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
       return (
-        dot(upstream, matrix, [last], [1]),
+        dot(upstream, matrix, [last - 1 + i for i in columns], columns),
         dot(frames, upstream, others, others),
       )
 
