@@ -102,6 +102,11 @@ def test_examples_of_the_litert_page():
     exec(compile(block, "litert.md", "exec"), {})
 
 
+def test_example_of_the_training_page():
+  (example,) = blocks("python", (ROOT / "docs/training.md").read_text())
+  exec(compile(example, "training.md", "exec"), {})
+
+
 def test_files_that_the_readme_names_exist():
   links = re.findall(r"\]\((?!https?:)([^)#]+)\)", readme())
   links += re.findall(r"bash (tools/\w+\.sh)", readme())

@@ -1,0 +1,574 @@
+"""Trains a model that tells spoken languages apart, and takes it to a server.
+
+    bash tools/fetch_corpus.sh corpus
+    python -m tools.train_example --corpus corpus --output trained
+
+docs/training.md explains it and shows what came out.
+"""
+
+import argparse
+import collections
+import dataclasses
+import hashlib
+import math
+import pathlib
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+import scipy.stats
+import tensorflow as tf
+from absl import logging
+
+import tfspec
+from tests import cpp_loader
+from tfspec import plot
+
+LANGUAGES = ("en", "es", "fr", "it", "ru")
+_RATE_HZ = 8000
+_SAMPLES = 2 * _RATE_HZ  # Of a clip in training: it is cut, or filled up.
+_BATCH = 32
+_HELD_OUT = 0.2
+KINDS = ("fixed", "trainable")
+# The kernels wait until the rest is trained: Adam's first steps change each
+# weight by the learning rate, however small the gradient. The kernels' largest
+# value is 0.12.
+_FIRST_RATE = 2e-3
+# The gradient of a logarithm is up to 1 / floor. At the default floor it is
+# mostly that of the weakest bins, which are rounding errors.
+_FLOOR = 1e-3
+_ANSWERS = 50  # Held-out files that are sent to the exported model.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Clips:
+  """Clips of speech, cut or filled up to `_SAMPLES`.
+
+  Attributes:
+    files: Where they come from.
+    signals: Float32 `[clips, samples, 1]`.
+    lengths: How many samples of each are its own.
+    labels: Index in `LANGUAGES` of each.
+  """
+
+  files: np.ndarray
+  signals: np.ndarray
+  lengths: np.ndarray
+  labels: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.files)
+
+  def __getitem__(self, index: np.ndarray) -> "Clips":
+    values = (getattr(self, f.name) for f in dataclasses.fields(self))
+    return Clips(*(value[index] for value in values))
+
+  @property
+  def inputs(self) -> dict[str, np.ndarray]:
+    """What the model takes."""
+    return {"signals": self.signals, "lengths": self.lengths}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+  """What came out of one seed.
+
+  Attributes:
+    seed: The seed.
+    held_out: The clips that were held out.
+    answers: The index of the language that was named for each, by kind.
+    model: The model with trained kernels.
+  """
+
+  seed: int
+  held_out: Clips
+  answers: dict[str, np.ndarray]
+  model: keras.Model
+
+  def right(self, kind: str) -> np.ndarray:
+    """Returns whether each held-out clip got its language."""
+    return self.answers[kind] == self.held_out.labels
+
+
+def language_of(path: pathlib.Path) -> str | None:
+  """Returns the language that a folder of a path names, such as `en_US`."""
+  for part in path.parts[:-1]:
+    if re.match(rf"({'|'.join(LANGUAGES)})(_|$)", part):
+      return part[:2]
+  return None
+
+
+def load_clips(corpus: pathlib.Path) -> Clips:
+  """Reads the clips of a corpus, and says which it leaves out.
+
+  Args:
+    corpus: Folder with a folder of WAV files, at any depth, for each language.
+
+  Returns:
+    All clips that hold speech, each once.
+
+  Raises:
+    ValueError: If there is a language without clips.
+  """
+  owners = collections.defaultdict(list)
+  left_out = collections.Counter()
+  for path in sorted(corpus.rglob("*.wav")):
+    language = language_of(path.relative_to(corpus))
+    if language is None or "silence" in path.parts:
+      left_out["not speech of a language"] += 1
+    else:
+      digest = hashlib.sha256(path.read_bytes()).digest()
+      owners[digest].append((str(path), LANGUAGES.index(language)))
+  files, labels = [], []
+  for copies in owners.values():
+    if len({label for _, label in copies}) > 1:  # Tones and the like.
+      left_out["the same in several languages"] += len(copies)
+      continue
+    left_out["a copy"] += len(copies) - 1
+    files.append(copies[0][0])
+    labels.append(copies[0][1])
+
+  def read(path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    signals, _ = tfspec.data.load_wav(path, 1, _RATE_HZ)
+    signals = signals[:_SAMPLES]
+    length = tf.shape(signals)[0]
+    signals = tf.pad(signals, [[0, _SAMPLES - length], [0, 0]])
+    return tf.ensure_shape(signals, [_SAMPLES, 1]), length
+
+  dataset = tf.data.Dataset.from_tensor_slices(files)
+  dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+  signals, lengths = next(iter(dataset.batch(len(files))))
+  clips = Clips(
+    np.array(files), signals.numpy(), lengths.numpy(), np.array(labels)
+  )
+  is_long = clips.lengths >= front_end().spectrogram_config.frame_length
+  left_out["shorter than a frame"] += int(np.sum(~is_long))
+  clips = clips[is_long]
+  counts = np.bincount(clips.labels, minlength=len(LANGUAGES))
+  if not counts.all():
+    raise ValueError(
+      "corpus must have clips of each language. Got: "
+      f"{dict(zip(LANGUAGES, counts.tolist(), strict=True))} in {corpus}."
+    )
+  _say(
+    f"{len(clips)} clips; left out: "
+    + ", ".join(f"{count} ({why})" for why, count in left_out.items() if count)
+  )
+  return clips
+
+
+def split(clips: Clips, seed: int) -> tuple[Clips, Clips]:
+  """Returns clips to train with and clips held out, of each language alike."""
+  random = np.random.default_rng(seed)
+  train, held_out = [], []
+  for label in range(len(LANGUAGES)):
+    indices = random.permutation(np.flatnonzero(clips.labels == label))
+    count = math.ceil(_HELD_OUT * len(indices))
+    held_out.append(indices[:count])
+    train.append(indices[count:])
+  return clips[np.concatenate(train)], clips[np.concatenate(held_out)]
+
+
+def front_end() -> tfspec.layers.STFTSpectrogram:
+  """Returns the layer, its kernels fixed at the Fourier transform."""
+  return tfspec.layers.STFTSpectrogram(
+    "log",
+    frame_length=200,
+    frame_step=80,
+    fft_length=256,
+    sample_rate_hz=_RATE_HZ,
+    floor=_FLOOR,
+    trainable=False,
+    name="spectrogram",
+  )
+
+
+def make_model() -> keras.Model:
+  """Returns the model: signals and lengths in, probabilities out.
+
+  It takes clips of any length; only training needs them to be alike.
+  """
+  signals = keras.Input((None, 1), name="signals")
+  lengths = keras.Input((), dtype="int32", name="lengths")
+  # Behind the end of a clip there is silence, not 0, which would be loud.
+  frames, count = front_end()(signals, lengths, padding_value=math.log(_FLOOR))
+  values = keras.layers.BatchNormalization()(frames)
+  for filters in (48, 64):
+    # Zeros on both sides by hand, the same for all lengths, and enough for a
+    # clip without frames, of which a convolution would fail.
+    values = keras.layers.ZeroPadding1D((2, 3))(_own(values, count))
+    values = keras.layers.Conv1D(filters, 5, strides=2, activation="relu")(
+      values
+    )
+    count = (count + 1) // 2
+  total = keras.ops.sum(_own(values, count), axis=1)
+  count = keras.ops.cast(keras.ops.maximum(count, 1), "float32")
+  mean = total / count[:, None]
+  mean = keras.layers.Dropout(0.3)(mean)
+  scores = keras.layers.Dense(len(LANGUAGES), activation="softmax")(mean)
+  return keras.Model({"signals": signals, "lengths": lengths}, scores)
+
+
+def _own(
+  values: keras.KerasTensor, count: keras.KerasTensor
+) -> keras.KerasTensor:
+  """Returns the values with zeros behind the first `count` of each clip."""
+  number = keras.ops.cumsum(keras.ops.ones_like(values[:, :, :1]), axis=1)
+  count = keras.ops.cast(count, "float32")[:, None, None]
+  return values * keras.ops.cast(number <= count, "float32")
+
+
+def fit(
+  model: keras.Model,
+  clips: Clips,
+  learning_rate: float,
+  epochs: int,
+  seed: int,
+  name: str,
+) -> None:
+  """Trains a model with XLA.
+
+  Args:
+    model: The model.
+    clips: What to train with.
+    learning_rate: That of Adam.
+    epochs: Passes over the clips.
+    seed: Of the order of the clips.
+    name: What the progress is reported under.
+  """
+  model.compile(
+    keras.optimizers.Adam(learning_rate),
+    "sparse_categorical_crossentropy",
+    metrics=["accuracy"],
+    jit_compile=True,
+    steps_per_execution=10,
+  )
+  dataset = tf.data.Dataset.from_tensor_slices((clips.inputs, clips.labels))
+  dataset = dataset.shuffle(len(clips), seed=seed)
+  # With the remainder there would be a second shape to compile.
+  dataset = dataset.batch(min(_BATCH, len(clips)), drop_remainder=True)
+
+  def report(epoch: int, logs: dict[str, float]) -> None:
+    _say(
+      f"{name}, epoch {epoch + 1} of {epochs}: loss {logs['loss']:.3f}, "
+      f"accuracy {logs['accuracy']:.3f}"
+    )
+
+  callback = keras.callbacks.LambdaCallback(on_epoch_end=report)
+  model.fit(
+    dataset.prefetch(2),
+    epochs=epochs,
+    verbose=0,
+    shuffle=False,
+    callbacks=[callback],
+  )
+
+
+def answers(model: keras.Model, clips: Clips) -> np.ndarray:
+  """Returns the index of the language that the model names for each clip."""
+  scores = model.predict(clips.inputs, batch_size=len(clips), verbose=0)
+  return np.argmax(scores, axis=1)
+
+
+def accuracy(right: np.ndarray) -> str:
+  """Returns an accuracy with its counts and its 95% interval, by Wilson."""
+  count = int(np.sum(right))
+  interval = scipy.stats.binomtest(count, len(right)).proportion_ci(
+    method="wilson"
+  )
+  return (
+    f"{np.mean(right):.1%} ({count} of {len(right)}; "
+    f"{interval.low:.1%} to {interval.high:.1%})"
+  )
+
+
+def served_model(model: keras.Model) -> keras.Model:
+  """Returns the model that also gives the language by name.
+
+  Strings do not compile under XLA: the name is no part of what is trained.
+  """
+  scores = model.outputs[0]
+  language = keras.layers.StringLookup(
+    vocabulary=list(LANGUAGES), num_oov_indices=0, invert=True
+  )(keras.ops.argmax(scores, axis=-1))
+  inputs = {tensor.name: tensor for tensor in model.inputs}
+  outputs = {"probabilities": scores, "language": language}
+  return keras.Model(inputs, outputs)
+
+
+def check_answers(
+  model: keras.Model, export: pathlib.Path, files: Sequence[str]
+) -> float:
+  """Compares what TensorFlow's C++ loader answers with what Keras answers.
+
+  Args:
+    model: The Keras model.
+    export: Its SavedModel.
+    files: WAV files, of any length.
+
+  Returns:
+    The largest difference of two probabilities.
+
+  Raises:
+    RuntimeError: If it is above 1e-4, or a language is another.
+  """
+  requests, expected = [], []
+  for file in files:
+    requests.append(("wav", {"wav_bytes": [pathlib.Path(file).read_bytes()]}))
+    signals, _ = tfspec.data.load_wav(file, 1, _RATE_HZ)
+    inputs = {"signals": signals[None], "lengths": tf.shape(signals)[:1]}
+    expected.append(model(inputs, training=False))
+  with tempfile.TemporaryDirectory() as name:
+    folder = pathlib.Path(name)
+    cpp_loader.build(folder / "loader")
+    answers = cpp_loader.run(folder / "loader", export, requests, folder)
+  largest = 0.0
+  for file, answer, outputs in zip(files, answers, expected, strict=True):
+    if isinstance(answer, str):
+      raise RuntimeError(f"{file}: an answer must come. Got: {answer}")
+    scores = outputs["probabilities"].numpy()
+    difference = float(np.max(np.abs(answer["probabilities"] - scores)))
+    languages = answer["language"][0], outputs["language"].numpy()[0]
+    if not difference <= 1e-4 or languages[0] != languages[1]:
+      raise RuntimeError(
+        f"{file}: the C++ loader must answer as Keras does. Got: probabilities "
+        f"off by {difference}, languages {languages}."
+      )
+    largest = max(largest, difference)
+  return largest
+
+
+def kernels_of(layer: tfspec.layers.STFTSpectrogram) -> np.ndarray:
+  """Returns the kernels as complex numbers, `[frame_length, num_bins]`."""
+  if not layer.built:
+    layer.build((None, None, 1))
+  real, imag = layer.get_weights()
+  return real[:, 0] + 1j * imag[:, 0]
+
+
+def relative_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+  """Returns how far the kernel of each bin moved, relative to its norm."""
+  norm = np.linalg.norm(before, axis=0)
+  return np.linalg.norm(after - before, axis=0) / norm
+
+
+def draw(before: np.ndarray, after: np.ndarray, path: pathlib.Path) -> None:
+  """Draws how kernels moved.
+
+  Args:
+    before: The kernels of the Fourier transform, as `kernels_of` returns them.
+    after: The trained ones.
+    path: PNG file to write.
+  """
+  frame_length, num_bins = before.shape
+  hertz = np.arange(num_bins) * _RATE_HZ / 2 / (num_bins - 1)
+  moved = relative_change(before, after)
+  figure = plot.new_figure(figsize=(10, 6.4))
+  (top_left, top_right), bottom = figure.subplots(2, 2)
+  blocks = np.abs(after - before).T.reshape(num_bins, -1, _RATE_HZ // 1000)
+  image = top_left.imshow(
+    1e3 * np.sqrt(np.mean(blocks**2, axis=2)),
+    origin="lower",
+    aspect="auto",
+    cmap="magma",
+    interpolation="nearest",
+    extent=(0, 1e3 * frame_length / _RATE_HZ, 0, _RATE_HZ / 2),
+  )
+  top_left.set_title("Change of each kernel over the frame")
+  top_left.set_xlabel("time in the frame (milliseconds)")
+  top_left.set_ylabel("frequency of the bin (Hz)")
+  figure.colorbar(image, ax=top_left, label="RMS of the change (thousandths)")
+  top_right.plot(hertz, 100 * moved, color="tab:purple")
+  top_right.set_title("Change of each kernel, relative to its norm")
+  top_right.set_xlabel("frequency of the bin (Hz)")
+  top_right.set_ylabel("L2 norm of the change (%)")
+  top_right.set_ylim(0)
+  for axis, index, rank in zip(
+    bottom, _extremes(moved), ("most", "least"), strict=True
+  ):
+    for kernels, label, style in (
+      (before, "Fourier", {"color": "0.7", "linewidth": 2}),
+      (after, "trained", {"color": "tab:purple", "linewidth": 1}),
+    ):
+      axis.plot(*_response(kernels[:, index]), label=label, **style)
+    axis.set_title(
+      f"The bin of {hertz[index]:.0f} Hz, which moved {rank}: "
+      f"{moved[index]:.1%}"
+    )
+    axis.set_xlabel("frequency of a tone (Hz)")
+    axis.set_ylabel("magnitude (dB, relative)")
+    axis.set_ylim(-90, 5)
+    axis.legend()
+  figure.savefig(path, dpi=80)
+
+
+def _extremes(moved: np.ndarray) -> tuple[int, int]:
+  return int(np.argmax(moved)), int(np.argmin(moved))
+
+
+def _response(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Returns frequencies, and what a kernel makes of tones of them, in dB."""
+  size = 4096
+  # The conjugate: the kernel of a bin turns the other way than its tone.
+  magnitude = np.abs(np.fft.fft(np.conj(kernel), size))[: size // 2]
+  hertz = np.arange(size // 2) * _RATE_HZ / size
+  return hertz, 20 * np.log10(magnitude / np.max(magnitude) + 1e-9)
+
+
+def compare(clips: Clips, seed: int, epochs: int, rate: float) -> Result:
+  """Trains a model, then on with its kernels fixed and, again, trainable.
+
+  Args:
+    clips: All clips.
+    seed: Of the split, the initial weights and the order of the clips.
+    epochs: Passes before, and passes after.
+    rate: Learning rate after.
+  """
+  training, held_out = split(clips, seed)
+  keras.utils.set_random_seed(seed)
+  first = make_model()
+  fit(first, training, _FIRST_RATE, epochs, seed, f"seed {seed}, first")
+  found = {}
+  for kind in KINDS:
+    keras.utils.set_random_seed(seed)
+    model = keras.models.clone_model(first)
+    model.set_weights(first.get_weights())
+    model.get_layer("spectrogram").trainable = kind == "trainable"
+    name = f"seed {seed}, {kind} kernels"
+    fit(model, training, rate, epochs, seed, name)
+    found[kind] = answers(model, held_out)
+    right = found[kind] == held_out.labels
+    _say(f"{name}, held out: {accuracy(right)}")
+  return Result(seed, held_out, found, model)
+
+
+def table(results: list[Result]) -> Iterator[str]:
+  """Yields lines of Markdown: held-out accuracies, and those of languages."""
+  yield "| seed | fixed | trainable | only fixed right | only trainable right |"
+  yield "|---|---|---|---|---|"
+  for result in results:
+    fixed, trainable = (result.right(kind) for kind in KINDS)
+    yield (
+      f"| {result.seed} | {accuracy(fixed)} | {accuracy(trainable)} | "
+      f"{np.sum(fixed & ~trainable)} | {np.sum(trainable & ~fixed)} |"
+    )
+  yield ""
+  yield f"| language, all seeds | {' | '.join(KINDS)} |"
+  yield "|---|---|---|"
+  labels = np.concatenate([result.held_out.labels for result in results])
+  for label, language in enumerate(LANGUAGES):
+    own = labels == label
+    cells = []
+    for kind in KINDS:
+      right = np.concatenate([result.right(kind) for result in results])
+      cells.append(f"{np.mean(right[own]):.1%}")
+    yield f"| {language} | {' | '.join(cells)} |"
+
+
+def run(
+  corpus: pathlib.Path,
+  output: pathlib.Path,
+  seeds: Sequence[int],
+  epochs: int,
+  rate: float,
+) -> dict[str, float | bool | None]:
+  """Trains, saves, exports, serves, verifies and draws.
+
+  Args:
+    corpus: Folder of WAV files.
+    output: Folder that does not exist yet.
+    seeds: Of the split, the initial weights and the order of the clips.
+    epochs: Passes before the kernels train, and passes after.
+    rate: Learning rate after.
+
+  Returns:
+    "verified", whether `tfspec.verify` passed; "difference", the largest one
+    between an answer of the C++ loader and one of Keras, or None where there is
+    no compiler; "moved", the largest relative change of a kernel.
+  """
+  output.mkdir(parents=True)
+  clips = load_clips(corpus)
+  results = [compare(clips, seed, epochs, rate) for seed in seeds]
+  results[0].model.save(output / "model.keras")
+  lines = list(table(results))
+  (output / "accuracy.md").write_text("\n".join(lines) + "\n")
+  # From here on the file is all that is left of the training.
+  model = keras.saving.load_model(output / "model.keras", compile=False)
+  before = kernels_of(front_end())
+  after = kernels_of(model.get_layer("spectrogram"))
+  draw(before, after, output / "kernels.png")
+  model = served_model(model)
+  export = output / "models" / "language" / "1"
+  tfspec.export_saved_model(model, export)
+  _say(f"exported to {export}")
+  difference = None
+  if shutil.which("g++") is None:
+    _say("not checked: the C++ loader's answers, as there is no g++")
+  else:
+    files = results[0].held_out.files
+    files = files[:: math.ceil(len(files) / _ANSWERS)]
+    difference = check_answers(model, export, files)
+    _say(
+      f"{len(files)} held-out files: TensorFlow's C++ loader answers as Keras "
+      f"does, probabilities off by at most {difference:.1e}"
+    )
+  report = tfspec.verify(export)
+  print(report)
+  print("\n".join(lines))
+  return {
+    "verified": report.ok,
+    "difference": difference,
+    "moved": float(np.max(relative_change(before, after))),
+  }
+
+
+_START = time.monotonic()
+
+
+def _say(text: str) -> None:
+  print(f"[{time.monotonic() - _START:4.0f} s] {text}", flush=True)
+
+
+def main() -> None:
+  """Runs the example."""
+  parser = argparse.ArgumentParser(prog="python -m tools.train_example")
+  parser.add_argument(
+    "--corpus", type=pathlib.Path, required=True, help="Folder of WAV files."
+  )
+  parser.add_argument(
+    "--output",
+    type=pathlib.Path,
+    required=True,
+    help="Folder to write, which must not exist yet.",
+  )
+  parser.add_argument(
+    "--seeds",
+    type=int,
+    nargs="+",
+    default=[1, 2, 3],
+    help="Each trains all models once.",
+  )
+  parser.add_argument(
+    "--epochs",
+    type=int,
+    default=6,
+    help="Passes over the clips before the kernels train, and after.",
+  )
+  parser.add_argument(
+    "--rate",
+    type=float,
+    default=3e-5,
+    help="Learning rate while the kernels train.",
+  )
+  logging.set_verbosity(logging.ERROR)  # TensorFlow tells what it saves.
+  found = run(**vars(parser.parse_args()))
+  if not found["verified"]:
+    raise RuntimeError("The export must be verified. See the report above.")
+
+
+if __name__ == "__main__":
+  main()
