@@ -20,6 +20,14 @@ def _version() -> str:
 _PLOT = ["matplotlib"]
 _LITERT = ["ai-edge-litert"]
 
+# The check uses internals of jax, which change. No jax for Python 3.10 was
+# tried with them.
+_TPU_CHECK = [
+  'jax==0.10.2; python_version == "3.11"',
+  'jax==0.12.0.1; python_version >= "3.12"',
+  'libtpu==0.0.52; python_version >= "3.11"',
+]
+
 # `ruff format` changes its mind between minor versions: keep it to one.
 _TEST = [
   *_PLOT,
@@ -57,6 +65,7 @@ setuptools.setup(
     "litert": _LITERT,
     "plot": _PLOT,
     "test": _TEST,
+    "tpu-check": _TPU_CHECK,
   },
   entry_points={"console_scripts": ["tfspec=tfspec.cli:run"]},
   classifiers=[

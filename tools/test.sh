@@ -55,7 +55,7 @@ fi
 
 # A failed step does not hide the result of the next one.
 status=0
-bash tools/venv.sh test,plot || exit 1
+bash tools/venv.sh test,plot,tpu-check || exit 1
 lint || status=1
 if [[ "$lane" == "fast" ]]; then
   .venv/bin/python -m pytest "${in_parallel[@]}" -m "not slow" ${paths[@]+"${paths[@]}"} "$@" || status=1

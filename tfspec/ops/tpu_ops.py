@@ -1,7 +1,8 @@
 """The kernel engine for a TPU: the form that moves the fewest bytes there.
 
 A TPU multiplies much faster than it reads and writes, and what it writes is
-padded to tiles of 8 x 128 values. docs/tpu.md has the forms that were compared.
+padded to tiles of 8 x 128 values. docs/tpu.md has the figures, and says where
+the bytes go.
 """
 
 import functools

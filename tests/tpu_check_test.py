@@ -1,0 +1,108 @@
+"""Tests of `tools/tpu_check.py`: the goldens in the real TPU compiler."""
+
+import dataclasses
+
+import pytest
+import tensorflow as tf
+
+pytest.importorskip("libtpu", reason="pip install 'tfspec[tpu-check]'")
+pytest.importorskip("jax", reason="pip install 'tfspec[tpu-check]'")
+
+import tfspec
+from tests.goldens import GOLDENS
+from tfspec import benchmark
+from tools import tpu_check, tpu_compiler
+
+# For the step and the second chip: each engine, dtype, precision and layout.
+_CHOSEN = (
+  "defaults",
+  "speech",
+  "log_kernel",
+  "angle_kernel",
+  "psd_fft",
+  "padding_same_kernel",
+  "padding_center_kernel",
+  "shorter_than_frame_kernel",
+  "empty_batch_kernel",
+  "long_frame",
+  "stereo_first_image",
+  "trainable",
+  "precision_high",
+  "precision_highest",
+  "float16_kernel",
+  "bfloat16_kernel",
+  "bfloat16_fft",
+  "float64_fft",
+)
+
+
+def named(*names):
+  return [golden for golden in GOLDENS if golden.name in names]
+
+
+@pytest.mark.slow
+def test_every_golden_compiles():
+  assert tpu_check.run(GOLDENS, ["v5e"], ["forward"]) == []
+
+
+@pytest.mark.slow
+def test_steps_and_another_chip():
+  goldens = named(*_CHOSEN)
+  assert len(goldens) == len(_CHOSEN)
+  assert tpu_check.run(goldens, ["v5e"], ["step"]) == []
+  assert tpu_check.run(goldens, ["v6e"]) == []
+
+
+def test_goldens_of_the_same_program_are_compiled_once():
+  goldens = named("log_kernel", "precision_default", "impulse")
+  cases = tpu_check.cases(goldens, "forward")
+  assert [case.names for case in cases] == [
+    ["log_kernel", "precision_default"],
+    ["impulse"],
+  ]
+
+
+def test_what_is_wrong_is_noticed(monkeypatch):
+  (case,) = tpu_check.cases(named("log_kernel"), "forward")
+  assert "precision default" in tpu_check.check(case, "v5e")
+  config = dataclasses.replace(case.config, precision="highest")
+  with pytest.raises(RuntimeError, match="must be highest. Got: default."):
+    tpu_check.check(dataclasses.replace(case, config=config), "v5e")
+  monkeypatch.setitem(tpu_check.REFUSED, ("kernel", "float32"), ("no", "no."))
+  with pytest.raises(RuntimeError, match="log_kernel.* takes it now"):
+    tpu_check.check(case, "v5e")
+  (case,) = tpu_check.cases(named("float64_fft"), "forward")
+  assert "refused, as expected" in tpu_check.check(case, "v5e")
+  monkeypatch.setattr(tpu_check, "REFUSED", {})
+  with pytest.raises(RuntimeError, match="says: .*FFT"):
+    tpu_check.check(case, "v5e")
+
+
+def test_dynamic_shapes_are_refused():
+  spectrogram = tfspec.Spectrogram(tfspec.SpectrogramConfig())
+  spec = tf.TensorSpec([2, None, 1], tf.float32)
+  with pytest.raises(ValueError, match="static"):
+    tpu_compiler.lower(lambda signals: spectrogram(signals), spec)
+
+
+@pytest.mark.slow
+def test_traffic_is_near_the_floor():
+  work, chip = benchmark.WORKS[0], "v5e"
+  forms = {form.name: form for form in tpu_check.FORMS}
+  ours, keras = forms["tfspec, kernel"], forms["Keras' layer"]
+  forward = tpu_check.measure(ours, work, "forward", chip)
+  assert forward.bytes_accessed <= 4 * tpu_check.floor_bytes(work)
+  step = tpu_check.measure(ours, work, "step", chip)
+  theirs = tpu_check.measure(keras, work, "step", chip)
+  assert step.bytes_accessed <= theirs.bytes_accessed / 2
+
+
+@pytest.mark.slow
+def test_mixed_bfloat16_compiles_where_keras_raises():
+  work = benchmark.WORKS[1]
+  ours, keras = tpu_check.FORMS[-2:]
+  float32 = tpu_check.measure(tpu_check.FORMS[0], work, "step", "v5e")
+  short = tpu_check.measure(ours, work, "step", "v5e")
+  assert short.bytes_accessed < float32.bytes_accessed
+  with pytest.raises(TypeError, match="float16"):
+    tpu_check.measure(keras, work, "step", "v5e")
