@@ -40,6 +40,13 @@ REFUSED = {
   ),
 }
 
+# Golden, kind and chip of programs that compile, but that jax cannot read back:
+# "async-update instruction should have 1 operands". Their precision is unknown.
+UNREADABLE = {
+  ("frame_step_one", "step", "v6e"),
+  ("frame_step_one_kernel", "step", "v6e"),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -142,6 +149,11 @@ def check(case: Case, chip: str) -> str:
     raise RuntimeError(
       f"{where}: the TPU compiler takes it now. Was: {message}. Remove it from "
       "REFUSED, and from docs/tpu.md."
+    )
+  expected = any((n, case.kind, chip) in UNREADABLE for n in case.names)
+  if (program.text is None) != expected:
+    raise RuntimeError(
+      f"{where}: UNREADABLE must hold what jax cannot read back, and no more."
     )
   # The compiler's own products, in a Fourier transform, are always exact.
   wanted = "highest" if engine == "fft" else case.config.precision
@@ -274,7 +286,7 @@ def _cells(
   cells = []
   for program in (forward, step):
     # The compiler counts the body of a loop once.
-    in_loop = " while(" in program.text
+    in_loop = program.text is None or " while(" in program.text
     bytes_accessed = program.bytes_accessed
     cells.append("loop" if in_loop else f"{bytes_accessed / 1e6:.0f}")
     if program is forward:
@@ -299,8 +311,14 @@ def _figures(program: tpu_compiler.Program) -> str:
     f"{program.seconds:5.1f} s {program.flops / 1e9:8.{min(digits, 4)}f} GFLOP "
     f"{program.bytes_accessed / 1e6:8.2f} MB, "
     f"{program.temporary_bytes / 1e6:.2f} MB temporary, "
-    f"precision {', '.join(sorted(program.precisions)) or 'of no product'}"
+    f"precision {_precisions(program)}"
   )
+
+
+def _precisions(program: tpu_compiler.Program) -> str:
+  if program.text is None:
+    return "unknown: jax cannot read the program"
+  return ", ".join(sorted(program.precisions)) or "of no product"
 
 
 def main(argv: Sequence[str]) -> int:

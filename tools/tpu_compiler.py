@@ -55,7 +55,7 @@ class Program:
       padding of the chip's tiles, in memory of any kind.
     temporary_bytes: Memory above arguments and results.
     precisions: Of the operands of its products: "default", "high", "highest".
-    text: The optimized program.
+    text: The optimized program; None if jax cannot read what libtpu wrote.
   """
 
   seconds: float
@@ -63,7 +63,7 @@ class Program:
   bytes_accessed: float
   temporary_bytes: int
   precisions: frozenset[str]
-  text: str
+  text: str | None
 
 
 def lower(function: Callable, *specs: tf.TensorSpec) -> str:
@@ -136,15 +136,17 @@ def compile_for(text: str, chip: str) -> Program:
     except errors.JaxRuntimeError as error:
       raise RefusedError(str(error).split("\n")[0]) from error
   seconds = time.perf_counter() - start
-  (optimized,) = compiled.hlo_modules()
+  try:
+    optimized = compiled.hlo_modules()[0].to_string()
+  except errors.JaxRuntimeError:
+    optimized = None
   costs = compiled.cost_analysis()
-  optimized = optimized.to_string()
   return Program(
     seconds,
     costs.get("flops", 0.0),
     costs.get("bytes accessed", 0.0),
     compiled.get_compiled_memory_stats().temp_size_in_bytes,
-    _precisions(optimized),
+    _precisions(optimized or ""),
     optimized,
   )
 
