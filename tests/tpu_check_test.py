@@ -13,44 +13,15 @@ from tests.goldens import GOLDENS
 from tfspec import benchmark
 from tools import tpu_check, tpu_compiler
 
-# For the step and the second chip: each engine, dtype, precision and layout.
-_CHOSEN = (
-  "defaults",
-  "speech",
-  "log_kernel",
-  "angle_kernel",
-  "psd_fft",
-  "padding_same_kernel",
-  "padding_center_kernel",
-  "shorter_than_frame_kernel",
-  "empty_batch_kernel",
-  "long_frame",
-  "stereo_first_image",
-  "trainable",
-  "precision_high",
-  "precision_highest",
-  "float16_kernel",
-  "bfloat16_kernel",
-  "bfloat16_fft",
-  "float64_fft",
-)
-
 
 def named(*names):
   return [golden for golden in GOLDENS if golden.name in names]
 
 
 @pytest.mark.slow
-def test_every_golden_compiles():
-  assert tpu_check.run(GOLDENS, ["v5e"], ["forward"]) == []
-
-
-@pytest.mark.slow
-def test_steps_and_another_chip():
-  goldens = named(*_CHOSEN)
-  assert len(goldens) == len(_CHOSEN)
-  assert tpu_check.run(goldens, ["v5e"], ["step"]) == []
-  assert tpu_check.run(goldens, ["v6e"]) == []
+@pytest.mark.parametrize("kind", tpu_check.KINDS)
+def test_every_golden_compiles(kind):
+  assert tpu_check.run(GOLDENS, ["v5e", "v6e"], [kind]) == []
 
 
 def test_goldens_of_the_same_program_are_compiled_once():
