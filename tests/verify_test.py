@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 
 import tfspec
-from tfspec import checksums, serving_requests
+from tfspec import checksums, serving_requests, verify_replay
 from tfspec import config as config_lib
+from tfspec import goldens as goldens_lib
 from tfspec.data import prepare
 
 _CONFIG = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
@@ -544,3 +545,25 @@ def test_prepared_dataset(exports, tmp_path):
     (folder / name).write_bytes(content)
   (folder / "config.textproto").unlink()
   assert "config.textproto must be in both" in str(tfspec.verify(folder))
+
+
+@pytest.mark.parametrize(
+  ("found", "ok"),
+  [
+    ([1.0, -np.inf, np.nan], True),
+    ([1.0 + 5e-5, -np.inf, np.nan], True),
+    ([1.1, -np.inf, np.nan], False),
+    ([np.nan, -np.inf, np.nan], False),
+    ([1.0, np.inf, np.nan], False),
+    ([1.0, -np.inf, 0.0], False),
+    ([1.0, -np.inf], False),
+  ],
+)
+def test_predictions_that_are_not_finite(found, ok):
+  # What a maximum over no frames gives, say.
+  stored = {"clip/scores": np.float32([1.0, -np.inf, np.nan])}
+  clip = goldens_lib.golden("clip", np.zeros(8, np.float32), _CONFIG, {})
+  result = verify_replay.predictions(
+    "model", lambda _: {"scores": np.float32([found])}, [clip], stored
+  )
+  assert result.ok == ok

@@ -58,7 +58,9 @@ class STFTSpectrogram(keras.layers.Layer):
     engine: "kernel", or "auto", which is the same here. With "fft" the layer is
       fast on CPU and GPU, has no weights, and must be `trainable=False`.
     precision: "default", "high" or "highest".
-    floor: Smallest magnitude of modes "log" and "magnitude".
+    floor: Smallest magnitude of modes "log" and "magnitude"; None: Keras' own,
+      the root of 1e-7. The gradient of "log" to the transform is up to
+      1 / floor: kernels that are trained do better with a larger one, as 1e-3.
     pad_mode: What "center" padding adds: "reflect" (as None) or "constant".
     pad_value: The sample that "constant" adds; None: 0.0.
     **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.

@@ -112,11 +112,15 @@ def predictions(
           worst = RouteResult(route, golden.name, np.inf, 0.0)
         continue
       # A clip without frames may have no prediction: NaN, then as now.
-      size = np.max(np.abs(expected), initial=0.0, where=~np.isnan(expected))
+      finite = np.isfinite(expected)
+      size = np.max(np.abs(expected), initial=0.0, where=finite)
       bound = float(_PREDICTION_BOUND * (size or 1.0))
       error = np.inf
-      if np.array_equal(np.isnan(found), np.isnan(expected)):
-        error = float(np.nanmax(np.abs(found - expected), initial=0.0))
+      if found.shape == expected.shape and np.array_equal(
+        found[~finite], expected[~finite], equal_nan=True
+      ):
+        off = np.abs(found[finite] - expected[finite])
+        error = float(np.max(np.nan_to_num(off, nan=np.inf), initial=0.0))
       if error * worst.bound > worst.error * bound:
         worst = RouteResult(route, golden.name, error, bound)
   return worst
