@@ -35,6 +35,9 @@ _DATA = wav_files.chunk(b"data", _PCM16.tobytes())
 _decode_graph = tf.function(
   wav_ops.decode_wav, input_signature=[tf.TensorSpec([], tf.string)]
 )
+_count_graph = tf.function(
+  wav_ops.num_samples, input_signature=[tf.TensorSpec([], tf.string)]
+)
 
 
 def _write(
@@ -66,6 +69,7 @@ def _assert_decodes(
     np.testing.assert_array_equal(
       signals.numpy().view(np.uint32), expected.astype("<f4").view(np.uint32)
     )
+  assert _count_graph(tf.constant(contents)).numpy() == len(expected)
 
 
 def _pcm16(num_samples: int = 8) -> np.ndarray:
@@ -439,8 +443,9 @@ def test_malformed(contents: bytes, sentence: str) -> None:
   match = re.escape(f"wav: {sentence}")
   with pytest.raises(tf.errors.InvalidArgumentError, match=match):
     wav_ops.decode_wav(tf.constant(contents))
-  with pytest.raises(tf.errors.InvalidArgumentError, match=match):
-    _decode_graph(tf.constant(contents))
+  for function in (_decode_graph, _count_graph):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=match):
+      function(tf.constant(contents))
   dataset = tf.data.Dataset.from_tensors(contents).map(wav_ops.decode_wav)
   with pytest.raises(tf.errors.InvalidArgumentError, match=match):
     next(iter(dataset))

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfspec import errors
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.exportable import Exportable
-from tfspec.ops import padding_ops
+from tfspec.ops import padding_ops, wav_ops
 
 NON_FINITE = ("reject", "pass")
 
@@ -120,20 +120,12 @@ class Servable(tf.Module):
       total,
       " bytes.",
     )
-    channels = self._channels or 1
-    clips = tf.map_fn(
-      self._decode,
-      wav_bytes,
-      fn_output_signature=tf.RaggedTensorSpec(
-        [None, channels], tf.float32, ragged_rank=0
-      ),
+    # The headers come first: what is too long is not decoded.
+    lengths = tf.map_fn(
+      wav_ops.num_samples, wav_bytes, fn_output_signature=tf.int64
     )
-    lengths = tf.cast(clips.row_lengths(), tf.int32)
-    # Of no file at all the clips have lost their channels.
-    values = tf.reshape(clips.values, [-1, channels])
-    clips = clips.with_values(values)
+    lengths = tf.cast(lengths, tf.int32)
     longest = tf.reduce_max(tf.concat([lengths, [0]], 0))
-    rows = tf.size(lengths)
     samples = longest
     if self._samples is not None:
       samples = tf.constant(self._samples)
@@ -144,9 +136,21 @@ class Servable(tf.Module):
         longest,
         " in the file.",
       )
-    lengths = self._check_size(lengths, rows, samples)
+    lengths = self._check_size(lengths, tf.size(lengths), samples)
+    channels = self._channels or 1
     with tf.control_dependencies([lengths]):
-      signals = clips.to_tensor(shape=[None, self._samples, channels])
+      clips = tf.map_fn(
+        self._decode,
+        tf.identity(wav_bytes),
+        fn_output_signature=tf.RaggedTensorSpec(
+          [None, channels], tf.float32, ragged_rank=0
+        ),
+      )
+    # Of no file at all the clips have lost their channels.
+    values = tf.reshape(clips.values, [-1, channels])
+    signals = clips.with_values(values).to_tensor(
+      shape=[None, self._samples, channels]
+    )
     if not self._last:
       signals = tf.transpose(signals, [0, 2, 1])
     return self._answer(self._check_finite(signals, lengths), lengths)
@@ -154,10 +158,7 @@ class Servable(tf.Module):
   def _decode(self, contents: tf.Tensor) -> tf.Tensor:
     """Returns `[samples, channels]`: only the first axis can be ragged."""
     signals, _ = spectrogram_lib.decode_wav(
-      contents,
-      self.spectrogram.config,
-      self._channels or 1,
-      self._limits.max_samples,
+      contents, self.spectrogram.config, self._channels or 1
     )
     return signals if self._last else tf.transpose(signals)
 

@@ -243,7 +243,6 @@ def decode_wav(
   contents: tf.Tensor,
   config: SpectrogramConfig,
   channels: int | None = None,
-  max_samples: int | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Decodes a WAV file for a config.
 
@@ -252,7 +251,6 @@ def decode_wav(
     config: The config: its `data_format` says how the signals are laid out, and
       its `sample_rate_hz`, if there is one, what the rate must be.
     channels: How many channels the file must have, or None for any.
-    max_samples: How many samples a channel may have, or None for any number.
 
   Returns:
     Signals, float32 `[samples, channels]` or with channels first
@@ -262,7 +260,7 @@ def decode_wav(
     tf.errors.InvalidArgumentError: See `tfspec.decode_wav`.
   """
   signals, sample_rate_hz = wav_ops.decode_wav(
-    contents, channels, config.sample_rate_hz, max_samples
+    contents, channels, config.sample_rate_hz
   )
   if config.data_format == "channels_first":
     signals = tf.transpose(signals)

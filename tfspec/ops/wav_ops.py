@@ -23,15 +23,11 @@ import tensorflow as tf
 from tfspec import errors
 from tfspec.ops import wav_header_ops
 
-# No file of fewer than 2 GiB has as many samples.
-_ANY = 2**31
-
 
 def decode_wav(
   contents: tf.Tensor,
   channels: int | None = None,
   sample_rate_hz: int | None = None,
-  max_samples: int | None = None,
   name: str | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   r"""Decodes a WAV file into signals and their sample rate.
@@ -68,8 +64,6 @@ def decode_wav(
     channels: How many channels the file must have, or None for any. With it
       the result has a static number of channels.
     sample_rate_hz: The sample rate that the file must have, or None for any.
-    max_samples: How many samples a channel may have, or None for any number. A
-      longer file is refused before its samples are decoded.
     name: Name of the scope of the ops. Defaults to "decode_wav".
 
   Returns:
@@ -80,8 +74,8 @@ def decode_wav(
     ValueError: If `contents` is known to be no scalar.
     tf.errors.InvalidArgumentError: When run, if `contents` is no WAV file, or a
       malformed one, or one of another encoding, or has other channels or
-      another sample rate, or too many samples. The message is a sentence that
-      starts with "wav:" and names the rule, the value and its byte.
+      another sample rate. The message is a sentence that starts with "wav:" and
+      names the rule, the value and its byte.
   """
   with tf.name_scope(name or "decode_wav"):
     contents = tf.convert_to_tensor(contents, tf.string, name="contents")
@@ -89,7 +83,7 @@ def decode_wav(
       raise ValueError(
         f"contents must be a scalar. Got: shape={contents.shape}."
       )
-    signals, rate = _decode_anywhere(contents, max_samples)
+    signals, rate = _decode_anywhere(contents)
     if channels is not None:
       found = tf.shape(signals)[1]
       signals = errors.require(
@@ -111,38 +105,43 @@ def decode_wav(
     return signals, rate
 
 
-def _decode_anywhere(
-  contents: tf.Tensor, max_samples: int | None
-) -> tuple[tf.Tensor, tf.Tensor]:
+def num_samples(contents: tf.Tensor, name: str | None = None) -> tf.Tensor:
+  """Returns how many samples a channel of a WAV file has, decoding none.
+
+  Args:
+    contents: Scalar string, the bytes of a file, fewer than 2 GiB.
+    name: Name of the scope of the ops. Defaults to "num_samples".
+
+  Returns:
+    Int64 scalar: the length of what `decode_wav` returns.
+
+  Raises:
+    tf.errors.InvalidArgumentError: When run, if `contents` is no WAV file, or a
+      malformed one, or one of another encoding, as in `decode_wav`.
+  """
+  with tf.name_scope(name or "num_samples"):
+    contents = tf.ensure_shape(contents, [])
+    header = wav_header_ops.read_header(contents)
+    block_align = wav_header_ops.require_valid(contents, header)
+    return header.data_size // block_align
+
+
+def _decode_anywhere(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   if not tf.executing_eagerly():
-    return _decode(contents, max_samples)
+    return _decode(contents)
   # Eagerly, the many small ops would cost ten times what one function does.
   try:
-    limit = tf.constant(_ANY if max_samples is None else max_samples, tf.int64)
-    return _decode_as_function(contents, limit)
+    return _decode_as_function(contents)
   except tf.errors.InvalidArgumentError as e:
     sentence = errors.sentence(e)  # Without the graph that nobody asked for.
     raise tf.errors.InvalidArgumentError(None, None, sentence) from None
 
 
-def _decode(
-  contents: tf.Tensor, max_samples: int | tf.Tensor | None
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _decode(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   contents = tf.ensure_shape(contents, [])
   header = wav_header_ops.read_header(contents)
   block_align = wav_header_ops.require_valid(contents, header)
   num_frames = header.data_size // block_align
-  if max_samples is not None:
-    limit = tf.cast(max_samples, tf.int64)
-    num_frames = errors.require(
-      num_frames,
-      num_frames <= limit,
-      "wav: there must be at most ",
-      limit,
-      " samples. Got: ",
-      num_frames,
-      " in the file.",
-    )
   raw = tf.strings.substr(contents, header.data_at, num_frames * block_align)
   signals = tf.switch_case(
     tf.argmax(tf.cast(header.is_encoding, tf.int32), output_type=tf.int32),
@@ -159,10 +158,7 @@ def _decode(
 
 _decode_as_function = tf.function(
   _decode,
-  input_signature=[
-    tf.TensorSpec([], tf.string),
-    tf.TensorSpec([], tf.int64),
-  ],
+  input_signature=[tf.TensorSpec([], tf.string)],
   autograph=False,
 )
 
