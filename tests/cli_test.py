@@ -260,6 +260,25 @@ def test_export_and_verify_for_litert(config_file, tmp_path, capsys):
   assert "LiteRT" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("frozen", ["layer", "model"])
+def test_export_of_a_frozen_keras_model(frozen, tmp_path, capsys):
+  layer = tfspec.layers.STFTSpectrogram(
+    frame_length=64, frame_step=24, trainable=frozen != "layer"
+  )
+  model = keras.Sequential([keras.Input((None, 1)), layer])
+  model.trainable = frozen != "model"
+  kernel = layer.get_weights()[0]
+  layer.set_weights([1.5 * kernel, *layer.get_weights()[1:]])
+  file, path = tmp_path / "model.keras", tmp_path / "1"
+  model.save(file)
+  assert _run("export", path, "--model", file) == 0
+  config = tfspec.load_config(path / "assets" / "config.textproto")
+  told = capsys.readouterr().out
+  assert told == f"exported {path}, config {config.fingerprint()}\n"
+  assert _run("verify", path, "--against", file) == 0
+  assert _run("explain", path, file) == 0
+
+
 @pytest.mark.parametrize("name", ["1", "model.tflite"])
 def test_export_of_a_keras_model(name, tmp_path, capsys):
   model = keras.Sequential(

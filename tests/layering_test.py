@@ -26,6 +26,7 @@ LAYERS = [
   ["tfspec.spectrogram"],
   [
     "tfspec.goldens",
+    "tfspec.layers",
     "tfspec.model_card",
     "tfspec.plot",
     "tfspec.serving_requests",
@@ -34,7 +35,6 @@ LAYERS = [
   ["tfspec.exportable"],
   ["tfspec.servable"],
   [
-    "tfspec.layers",
     "tfspec.export",
     "tfspec.field_effects",
     "tfspec.litert",

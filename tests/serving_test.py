@@ -495,6 +495,14 @@ def test_wrong_sources(tmp_path):
   plain = keras.Sequential([keras.Input((None, 1)), keras.layers.Dense(2)])
   with pytest.raises(ValueError, match=r"one tfspec.layers.STFTSp.* Got: 0"):
     tfspec.export_saved_model(plain, tmp_path / "1")
+  if hasattr(keras.layers, "STFTSpectrogram"):
+    mixed = _model()
+    mixed = keras.Model(
+      mixed.inputs,
+      [*mixed.outputs, keras.layers.STFTSpectrogram()(mixed.inputs[0])],
+    )
+    with pytest.raises(ValueError, match=r"none of Keras' own. Got: 1 and 1"):
+      tfspec.export_saved_model(mixed, tmp_path / "1")
   with pytest.raises(ValueError, match=r"channels must be what the model"):
     tfspec.export_saved_model(_model(), tmp_path / "1", channels=2)
   other = keras.Input((), name="rate")

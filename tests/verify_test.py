@@ -411,8 +411,12 @@ def test_model_of_another_kind(tmp_path):
 
 def test_no_model(tmp_path):
   for path in (tmp_path / "none", tmp_path):
-    with pytest.raises(FileNotFoundError, match="path must be a SavedModel or"):
+    with pytest.raises(FileNotFoundError) as error:
       tfspec.verify(path)
+    assert str(error.value) == (
+      "path must be a SavedModel, a .tflite file or a prepared dataset. "
+      f"Got: {path}."
+    )
   assert not os.listdir(tmp_path)
 
 

@@ -126,7 +126,9 @@ def explain(a: Any, b: Any) -> Explanation:
   Args:
     a: A `SpectrogramConfig`; a `Spectrogram`; a Keras layer or model with one
       `STFTSpectrogram`, tfspec's or Keras' own; or the path of a config file,
-      an export, a `.tflite` file, a prepared dataset or a `.keras` file.
+      an export, a `.tflite` file, a prepared dataset or a `.keras` file. A
+      layer with weights has the config of its export, trainable also where the
+      layer is frozen.
     b: Another of these.
 
   Returns:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfspec import layers
 from tfspec.config import SpectrogramConfig
 from tfspec.goldens import Golden
 from tfspec.spectrogram import Spectrogram
@@ -198,23 +199,15 @@ def _front_end(model: Any) -> Spectrogram:
       "source must be a SpectrogramConfig, a Spectrogram or a Keras model. "
       f"Got: {type(model).__name__}."
     )
-  found = [layer for layer in layers_of(model) if _makes_spectrograms(layer)]
-  if len(found) != 1:
+  found = layers.find(model)
+  own = [x for x in found if isinstance(x, layers.STFTSpectrogram)]
+  if not len(own) == len(found) == 1:
     raise ValueError(
-      "The model must have one tfspec.layers.STFTSpectrogram. Got: "
-      f"{len(found)} of them in {model.name!r}."
+      "The model must have one tfspec.layers.STFTSpectrogram and none of "
+      f"Keras' own. Got: {len(own)} and {len(found) - len(own)} in "
+      f"{model.name!r}."
     )
-  return found[0].to_spectrogram()
-
-
-def layers_of(model: Any) -> list[Any]:
-  """Returns a Keras model, its layers and those of the models in it."""
-  inner = [layers_of(layer) for layer in getattr(model, "layers", [])]
-  return [model, *sum(inner, [])]
-
-
-def _makes_spectrograms(layer: Any) -> bool:
-  return hasattr(layer, "to_spectrogram")
+  return layers.to_spectrogram(own[0])
 
 
 def _inputs_of(model: Any) -> dict[str, tuple[int | None, ...]]:

@@ -58,7 +58,9 @@ def load(source: Any) -> FrontEnd:
   Args:
     source: A `SpectrogramConfig`; a `Spectrogram`; a Keras layer or model with
       one `STFTSpectrogram`, tfspec's or Keras' own; or the path of a config, an
-      export, a `.tflite` file, a prepared dataset or a `.keras` file.
+      export, a `.tflite` file, a prepared dataset or a `.keras` file. A layer
+      with weights has the config of its export, trainable also where the layer
+      is frozen.
 
   Raises:
     TypeError: If it is none of these.
@@ -70,7 +72,7 @@ def load(source: Any) -> FrontEnd:
   if isinstance(source, SpectrogramConfig):
     return FrontEnd("SpectrogramConfig", source, {})
   if isinstance(source, Spectrogram):
-    return FrontEnd("Spectrogram", source.config, _kernels(source))
+    return _of_spectrogram(source, "Spectrogram")
   return _of_keras(source, type(source).__name__)
 
 
@@ -139,14 +141,16 @@ def _in_folder(folder: str) -> FrontEnd:
 
 
 def _of_keras(model: Any, name: str) -> FrontEnd:
-  found = [
-    x for x in exportable.layers_of(model) if layers.makes_spectrograms(x)
-  ]
+  found = layers.find(model)
   if len(found) != 1:
     raise TypeError(
       f"There must be {_KINDS}. Got: {len(found)} STFTSpectrogram in {name}."
     )
-  return FrontEnd(name, *layers.config_and_kernels(found[0]))
+  return _of_spectrogram(layers.to_spectrogram(found[0]), name)
+
+
+def _of_spectrogram(spectrogram: Spectrogram, name: str) -> FrontEnd:
+  return FrontEnd(name, spectrogram.config, _kernels(spectrogram))
 
 
 def _kernels(spectrogram: Any) -> dict[str, np.ndarray]:

@@ -183,17 +183,7 @@ class STFTSpectrogram(keras.layers.Layer):
     Its config is trainable if the layer has weights, whether or not the layer
     trains them: they need not be the Fourier kernels.
     """
-    config = self.spectrogram_config
-    if config.engine == "fft":
-      return Spectrogram(config)
-    config = dataclasses.replace(config, trainable=True)
-    spectrogram = Spectrogram(config, tf.as_dtype(self.variable_dtype))
-    if not self.built:
-      self.build((None, None, None))
-    for part in transform.kernel_parts(config.mode):
-      weight = getattr(self, f"{part}_kernel")
-      getattr(spectrogram, f"{part}_kernel").assign(weight)
-    return spectrogram
+    return to_spectrogram(self)
 
   def build(self, input_shape: tuple) -> None:
     """Creates the weights."""
@@ -309,30 +299,34 @@ class STFTSpectrogram(keras.layers.Layer):
     return result
 
 
-def makes_spectrograms(layer: Any) -> bool:
-  """Returns whether it is an `STFTSpectrogram`, tfspec's or Keras' own."""
+def find(model: Any) -> list[keras.layers.Layer]:
+  """Returns each `STFTSpectrogram` in a model, tfspec's and Keras' own.
+
+  Args:
+    model: A Keras model with others in it or without, or the layer itself.
+  """
   kinds = [STFTSpectrogram, _KERAS_LAYER]
-  return isinstance(layer, tuple(kind for kind in kinds if kind is not None))
+  if isinstance(model, tuple(kind for kind in kinds if kind is not None)):
+    return [model]
+  return sum((find(layer) for layer in getattr(model, "layers", [])), [])
 
 
-def config_and_kernels(
-  layer: keras.layers.Layer,
-) -> tuple[SpectrogramConfig, dict[str, np.ndarray]]:
-  """Returns the config of an `STFTSpectrogram`, and its weights by part."""
+def to_spectrogram(layer: keras.layers.Layer) -> Spectrogram:
+  """Returns what `STFTSpectrogram.to_spectrogram` does, also of Keras' own."""
   if isinstance(layer, STFTSpectrogram):
     config = layer.spectrogram_config
-  else:  # Keras' own always multiplies with its weights.
-    config = dataclasses.replace(
-      SpectrogramConfig.from_keras(layer.get_config()), engine="kernel"
-    )
-  if config.engine == "fft":
-    return config, {}
+    if config.engine == "fft":
+      return Spectrogram(config)
+  else:
+    config = SpectrogramConfig.from_keras(layer.get_config())
+  config = dataclasses.replace(config, engine="kernel", trainable=True)
+  spectrogram = Spectrogram(config, tf.as_dtype(layer.variable_dtype))
   if not layer.built:
     layer.build((None, None, None))
-  return config, {
-    part: tf.convert_to_tensor(getattr(layer, f"{part}_kernel")).numpy()
-    for part in transform.kernel_parts(config.mode)
-  }
+  for part in transform.kernel_parts(config.mode):
+    weight = getattr(layer, f"{part}_kernel")
+    getattr(spectrogram, f"{part}_kernel").assign(weight)
+  return spectrogram
 
 
 def load_model(path: str) -> keras.Model:
