@@ -227,9 +227,26 @@ def test_trained_kernels():
 
 
 def test_kernels_that_diverged():
-  broken = tfspec.Spectrogram(_TRAINABLE)
-  broken.real_kernel.assign(np.nan * broken.real_kernel)
-  assert tfspec.explain(_TRAINABLE, broken).numbers.largest == np.inf
+  for dtype in (tf.float32, tf.bfloat16):
+    for mode in ("log", "real"):
+      config = dataclasses.replace(_TRAINABLE, mode=mode)
+      broken = tfspec.Spectrogram(config, dtype)
+      broken.real_kernel.assign(np.nan * broken.real_kernel)
+      assert tfspec.explain(config, broken).numbers.largest == np.inf
+      found = tfspec.explain(broken, broken)
+      assert found.same and found.numbers.largest == 0.0
+
+
+def test_distance_from_kernels_of_zeros():
+  config = tfspec.SpectrogramConfig(
+    mode="imag", frame_length=1, frame_step=1, window=None, trainable=True
+  )
+  moved = tfspec.Spectrogram(config)
+  assert tfspec.explain(config, moved).b.distance() == 0.0
+  moved.imag_kernel.assign_add(tf.ones_like(moved.imag_kernel))
+  found = tfspec.explain(config, moved)
+  assert found.b.distance() == np.inf and not found.same
+  assert "B's are inf from the Fourier kernels" in str(found)
 
 
 @pytest.fixture(scope="module")

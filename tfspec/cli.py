@@ -199,6 +199,10 @@ def main(arguments: argparse.Namespace) -> int:
     message = str(e)
   except tf.errors.OpError as e:
     message = errors.sentence(e)
+  except Exception as e:
+    if not hasattr(arguments, "trouble"):
+      raise
+    message = errors.first_line(e)  # 1 would say that there is an answer.
   print(f"tfspec {arguments.command}: {message}", file=sys.stderr)
   return getattr(arguments, "trouble", 1)
 

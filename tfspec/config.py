@@ -376,8 +376,20 @@ def load_config(path: str | os.PathLike[str]) -> SpectrogramConfig:
     >>> config.frame_length, config.sample_rate_hz
     (200, 8000)
   """
+  with open(path, "rb") as file:
+    return parse_config(file.read(), path)
+
+
+def parse_config(
+  content: bytes, path: str | os.PathLike[str]
+) -> SpectrogramConfig:
+  """Returns the config that is the content of a file of this path.
+
+  Raises:
+    ValueError: As `load_config`.
+  """
   try:
-    return SpectrogramConfig.from_proto(config_proto.read(path))
+    return SpectrogramConfig.from_proto(config_proto.parse(content, path))
   except (TypeError, ValueError) as e:
     raise ValueError(f"{os.fspath(path)}: {e}") from e
 

@@ -50,12 +50,6 @@ def to_values(proto: config_pb2.SpectrogramConfig) -> dict[str, Any]:
   return values
 
 
-def read(path: str | os.PathLike[str]) -> config_pb2.SpectrogramConfig:
-  """Reads a proto; see `tfspec.load_config`."""
-  with open(path, "rb") as file:
-    return parse(file.read(), path)
-
-
 def parse(
   content: bytes, path: str | os.PathLike[str]
 ) -> config_pb2.SpectrogramConfig:

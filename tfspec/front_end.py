@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec import errors, exportable, layers, litert, transform
-from tfspec.config import SpectrogramConfig, load_config
+from tfspec.config import SpectrogramConfig, parse_config
 from tfspec.data import records
 from tfspec.spectrogram import Spectrogram
 
@@ -43,12 +43,18 @@ class FrontEnd:
     }
 
   def distance(self) -> float:
-    """Returns how far the kernels are from those, as a relative L2 norm."""
+    """Returns how far the kernels are from those, as a relative L2 norm.
+
+    From kernels that are all zero, as the imaginary part of frames of one
+    sample has them, all others are infinitely far.
+    """
     moved, size = 0.0, 0.0
     for part, exact in self.fourier_kernels().items():
       kernel = self.kernels.get(part, exact).astype(np.float64)
       moved += np.sum(np.square(kernel - exact))
       size += np.sum(np.square(exact))
+    if not size:
+      return np.inf if moved else 0.0
     return float(np.sqrt(moved / size))
 
 
@@ -74,6 +80,21 @@ def load(source: Any) -> FrontEnd:
   if isinstance(source, Spectrogram):
     return _of_spectrogram(source, "Spectrogram")
   return _of_keras(source, type(source).__name__)
+
+
+def read_config(path: str) -> SpectrogramConfig:
+  """Returns the config in a file, in any file system that TensorFlow reads.
+
+  Raises:
+    ValueError: If the file is not a valid config.
+    OSError: If the file cannot be read.
+  """
+  try:
+    with tf.io.gfile.GFile(path, "rb") as file:
+      content = file.read()
+  except tf.errors.OpError as e:
+    raise OSError(errors.sentence(e)) from e
+  return parse_config(content, path)
 
 
 def load_model(path: str) -> Any:
@@ -114,13 +135,13 @@ def _at(path: str) -> FrontEnd:
       )
     return FrontEnd(path, config, {})
   if not path.endswith(".keras"):
-    return FrontEnd(path, load_config(path), {})
+    return FrontEnd(path, read_config(path), {})
   return _of_keras(load_model(path), path)
 
 
 def _in_folder(folder: str) -> FrontEnd:
   if tf.io.gfile.exists(os.path.join(folder, "saved_model.pb")):
-    config = load_config(
+    config = read_config(
       os.path.join(folder, "assets", exportable.CONFIG_ASSET)
     )
     if not config.trainable:
@@ -132,7 +153,7 @@ def _in_folder(folder: str) -> FrontEnd:
         f"{folder}: the model must load. Got: {errors.first_line(e)}"
       ) from e
   if tf.io.gfile.exists(os.path.join(folder, records.MANIFEST_FILE)):
-    config = load_config(os.path.join(folder, records.CONFIG_FILE))
+    config = read_config(os.path.join(folder, records.CONFIG_FILE))
     return FrontEnd(folder, config, {})
   raise ValueError(
     "A folder must be an export, with saved_model.pb, or a prepared dataset, "
