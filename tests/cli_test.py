@@ -245,6 +245,17 @@ def test_explain(config_file, tmp_path, capsys):
   assert found.err.startswith("tfspec explain: There must be ")
 
 
+def test_explain_that_breaks_down(config_file, monkeypatch, capsys):
+  def break_down(a, b):
+    raise RuntimeError("the machine stops\nin the middle")
+
+  monkeypatch.setattr(cli, "explain", break_down)
+  assert _run("explain", config_file, config_file) == 2
+  found = capsys.readouterr()
+  assert not found.out
+  assert found.err == "tfspec explain: RuntimeError: the machine stops\n"
+
+
 def test_export_and_verify_for_litert(config_file, tmp_path, capsys):
   pytest.importorskip(
     "ai_edge_litert",
@@ -260,8 +271,11 @@ def test_export_and_verify_for_litert(config_file, tmp_path, capsys):
   assert "LiteRT" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("frozen", ["layer", "model"])
-def test_export_of_a_frozen_keras_model(frozen, tmp_path, capsys):
+@pytest.mark.parametrize(
+  ("frozen", "name"),
+  [("layer", "1"), ("model", "1"), ("model", "model.tflite")],
+)
+def test_export_of_a_frozen_keras_model(frozen, name, tmp_path, capsys):
   layer = tfspec.layers.STFTSpectrogram(
     frame_length=64, frame_step=24, trainable=frozen != "layer"
   )
@@ -269,14 +283,21 @@ def test_export_of_a_frozen_keras_model(frozen, tmp_path, capsys):
   model.trainable = frozen != "model"
   kernel = layer.get_weights()[0]
   layer.set_weights([1.5 * kernel, *layer.get_weights()[1:]])
-  file, path = tmp_path / "model.keras", tmp_path / "1"
+  file, path = tmp_path / "model.keras", tmp_path / name
   model.save(file)
-  assert _run("export", path, "--model", file) == 0
-  config = tfspec.load_config(path / "assets" / "config.textproto")
+  flags = ["--format=litert"] if name.endswith(".tflite") else []
+  if flags:
+    pytest.importorskip(
+      "ai_edge_litert",
+      reason="ai-edge-litert is not installed: pip install tfspec[litert].",
+    )
+  assert _run("export", path, "--model", file, *flags) == 0
   told = capsys.readouterr().out
-  assert told == f"exported {path}, config {config.fingerprint()}\n"
   assert _run("verify", path, "--against", file) == 0
-  assert _run("explain", path, file) == 0
+  fingerprint = capsys.readouterr().out.split()[2].rstrip(",")
+  assert told == f"exported {path}, config {fingerprint}\n"
+  if not flags:
+    assert _run("explain", path, file) == 0
 
 
 @pytest.mark.parametrize("name", ["1", "model.tflite"])

@@ -302,7 +302,11 @@ def test_keras_model_that_does_not_convert(path):
 def test_what_a_file_carries(export, path):
   fixed = export(_CONFIG)
   assert litert.load_config(fixed) == _CONFIG
-  assert sorted(litert.assets(fixed)) == ["config.textproto", "fingerprint.txt"]
+  assert sorted(litert.assets(fixed)) == [
+    "config.textproto",
+    "fingerprint.txt",
+    "sha256.txt",
+  ]
   # Not what runs on the device, but what was asked for.
   config = _with(engine="kernel", precision="highest", fft_length=100)
   assert litert.load_config(export(config)) == config

@@ -1,17 +1,20 @@
 """Tests of `tfspec.verify`: it passes what is right and names what is wrong."""
 
 import dataclasses
+import importlib.util
 import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfspec
-from tfspec import checksums, serving_requests, verify_replay
+from tfspec import checksums, litert, serving_requests, verify_replay
 from tfspec import config as config_lib
 from tfspec import goldens as goldens_lib
 from tfspec.data import prepare
@@ -29,6 +32,8 @@ _ROUTES = {
   "SavedModel pcm16",
   "SavedModel wav",
 }
+if importlib.util.find_spec("ai_edge_litert"):
+  _ROUTES.add("LiteRT")
 _SERVED = {route for route in _ROUTES if route.startswith("SavedModel")}
 _ENGINES = {
   "kernel": {"engine": "kernel"},
@@ -138,6 +143,7 @@ def test_report(exports):
   assert report.path == str(exports / "trained")
   assert report.fingerprint == _TRAINABLE.fingerprint()
   first, header, *rows, last = str(report).splitlines()
+  rows = rows[: len(report.results)]
   assert first == f"{report.path}, config {report.fingerprint}, mode log"
   assert header.split("  ")[0] == "route" and "largest error" in header
   assert [row[:22].strip() for row in rows] == [r.route for r in report.results]
@@ -418,6 +424,55 @@ def test_no_model(tmp_path):
       f"Got: {path}."
     )
   assert not os.listdir(tmp_path)
+
+
+def test_without_litert(exports, monkeypatch):
+  monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+  report = tfspec.verify(exports / "fixed")
+  assert report.ok
+  assert {result.route for result in report.results} == _ROUTES - {"LiteRT"}
+  assert str(report).splitlines()[-2:] == [
+    "LiteRT not run: pip install tfspec[litert]",
+    "All routes agree.",
+  ]
+
+
+@pytest.mark.skipif(
+  "LiteRT" not in _ROUTES,
+  reason="ai-edge-litert is not installed: pip install tfspec[litert].",
+)
+def test_what_litert_cannot_run(exports, monkeypatch):
+  monkeypatch.setattr(litert, "_convert", lambda program: b"no flatbuffer")
+  report = tfspec.verify(exports / "fixed")
+  assert not _failed(report)
+  (problem,) = report.problems
+  assert problem.startswith("LiteRT must run it. Got: ValueError: ")
+
+
+def test_model_of_fewer_samples_than_any_clip(tmp_path):
+  layer = tfspec.layers.STFTSpectrogram(
+    frame_length=64, frame_step=24, padding="same"
+  )
+  pool = keras.layers.GlobalAveragePooling1D()
+  model = keras.Sequential([keras.Input((40, 1)), layer, pool])
+  tfspec.export_saved_model(model, tmp_path / "1")
+  report = tfspec.verify(tmp_path / "1")
+  assert report.ok, str(report)
+  (served,) = [r for r in report.results if r.route == "SavedModel"]
+  assert 0 < served.error <= served.bound
+
+
+def test_route_that_compares_nothing():
+  goldens = goldens_lib.make(tfspec.Spectrogram(_CONFIG))
+  short = [golden for golden in goldens if golden.name == "short"]
+  runs = {
+    "no clip": (lambda clips: (), goldens),
+    "no frame": (lambda clips: [(clips[0], np.zeros([0, 33]))], short),
+  }
+  for name, (run, clips) in runs.items():
+    result = verify_replay.replay(name, run, _CONFIG, clips)
+    assert not result.ok
+    assert result.note == "No clip gave a value to compare."
 
 
 def _flip_a_bit(path, place=0.5):

@@ -10,6 +10,7 @@ measured.
 """
 
 import dataclasses
+import io
 import math
 import os
 from collections.abc import Mapping
@@ -348,6 +349,21 @@ def save(
   np.savez_compressed(file, **arrays)
 
 
+def read_archive(
+  file: str | os.PathLike[str] | BinaryIO,
+) -> dict[str, np.ndarray]:
+  """Returns the arrays of a NumPy archive by name.
+
+  Args:
+    file: A path in any file system that TensorFlow reads, or an open file.
+  """
+  if isinstance(file, str | os.PathLike):
+    with tf.io.gfile.GFile(os.fspath(file), "rb") as stored:
+      file = io.BytesIO(stored.read())
+  with np.load(file, allow_pickle=False) as arrays:
+    return dict(arrays)
+
+
 def load(
   file: str | os.PathLike[str] | BinaryIO,
   config: SpectrogramConfig,
@@ -366,8 +382,7 @@ def load(
   """
   name = name or os.fspath(file)
   try:
-    with np.load(file, allow_pickle=False) as archive:
-      arrays = dict(archive)
+    arrays = read_archive(file)
     text = str(arrays.pop("config")).encode()
     proto = config_proto.parse(text, "config.textproto")
     stored = SpectrogramConfig.from_proto(proto)

@@ -5,6 +5,7 @@ References:
 """
 
 import dataclasses
+import hashlib
 import io
 import os
 import re
@@ -30,6 +31,9 @@ from tfspec.spectrogram import Spectrogram
 ENDING = ".tflite"
 
 _FINGERPRINT_ASSET = "fingerprint.txt"
+_SUM_ASSET = "sha256.txt"
+# What the sum is that of the file with, in its place.
+_NO_SUM = b"SHA-256 of this file with this text in its place".ljust(64, b".")
 _SIGNATURE = "serving_default"
 # Of the metadata entries that are tfspec's.
 _PREFIX = "tfspec/"
@@ -58,9 +62,10 @@ def export_litert(
   bound, in a file as large as the kernels. `precision` is about devices that
   round the operands of products, which LiteRT on a CPU does not.
 
-  The file carries the config and its fingerprint, and of trained kernels golden
-  vectors, of a Keras model predictions: with them `tfspec.verify` proves later
-  that it computes what it should. It appears when it is complete.
+  The file carries the config and its fingerprint, its own SHA-256 sum, and of
+  trained kernels golden vectors, of a Keras model predictions: with them
+  `tfspec.verify` proves later that it computes what it should. It appears when
+  it is complete.
 
   Args:
     source: What to export: a config; a `Spectrogram` where kernels were
@@ -91,8 +96,10 @@ def export_litert(
   exported = exportable.exportable(source, channels)
   program = _Program(exported)
   content = _with_metadata(_convert(program), _assets(exported, program))
-  tf.io.gfile.makedirs(os.path.dirname(os.path.abspath(target)))
+  folder = os.path.dirname(target)
   with exportable.written_aside(target) as partial:
+    if folder:
+      tf.io.gfile.makedirs(folder)
     with tf.io.gfile.GFile(partial, "wb") as file:
       file.write(content)
 
@@ -129,8 +136,7 @@ def assets(path: str | os.PathLike[str]) -> dict[str, bytes]:
   """Returns what a `.tflite` file carries of tfspec, by name."""
   from tensorflow.lite.python import schema_py_generated as schema
 
-  with tf.io.gfile.GFile(os.fspath(path), "rb") as file:
-    content = file.read()
+  content = _read(path)
   try:
     if content[4:8] != _IDENTIFIER:
       raise ValueError(f"{content[4:8]!r} for {_IDENTIFIER!r}")
@@ -148,6 +154,28 @@ def assets(path: str | os.PathLike[str]) -> dict[str, bytes]:
   return found
 
 
+def problems(path: str | os.PathLike[str]) -> list[str]:
+  """Returns a sentence if a `.tflite` file is not as it was written.
+
+  Raises:
+    ValueError: If `export_litert` did not write the file.
+  """
+  stored = assets(path).get(_SUM_ASSET, b"")
+  if len(stored) != len(_NO_SUM):
+    raise ValueError(
+      f"{os.fspath(path)}: the file must be one that tfspec.export_litert "
+      f"wrote. Got: {len(stored)} bytes for the {len(_NO_SUM)} of {_SUM_ASSET}."
+    )
+  found = _sha256(_read(path).replace(stored, _NO_SUM))
+  if found == stored:
+    return []
+  return [
+    f"{os.fspath(path)} must be as it was written. Got: SHA-256 "
+    f"{found[:16].decode()}..., in {_SUM_ASSET} "
+    f"{stored[:16].decode(errors='replace')!r}..."
+  ]
+
+
 def interpreter(path: str | os.PathLike[str]) -> Any:
   """Returns a LiteRT interpreter of a file.
 
@@ -155,15 +183,20 @@ def interpreter(path: str | os.PathLike[str]) -> Any:
     ImportError: If ai-edge-litert is not installed.
     ValueError: If the file is damaged.
   """
-  try:
-    from ai_edge_litert.interpreter import Interpreter
-  except ImportError as e:
-    raise ImportError(
-      f"ai-edge-litert must be installed to run {ENDING} files. Run: "
-      "pip install ai-edge-litert"
-    ) from e
-  with tf.io.gfile.GFile(os.fspath(path), "rb") as file:
-    return Interpreter(model_content=file.read())
+  load = _interpreter_class()
+  return load(model_content=_read(path))
+
+
+def interpreter_of(spectrogram: Spectrogram) -> Any:
+  """Returns a LiteRT interpreter of what a file of a spectrogram would hold.
+
+  Raises:
+    ImportError: If ai-edge-litert is not installed.
+    ValueError: If it does not convert.
+  """
+  load = _interpreter_class()
+  program = _Program(exportable.exportable(spectrogram, None))
+  return load(model_content=_convert(program))
 
 
 def signals_shape(interpreter: Any) -> list[int | None]:
@@ -197,6 +230,26 @@ def run(interpreter: Any, signals: np.ndarray) -> dict[str, np.ndarray]:
       else np.zeros(shape, details["dtype"])
     )
   return outputs
+
+
+def _interpreter_class() -> Any:
+  try:
+    from ai_edge_litert.interpreter import Interpreter
+  except ImportError as e:
+    raise ImportError(
+      f"ai-edge-litert must be installed to run {ENDING} files. Run: "
+      "pip install ai-edge-litert"
+    ) from e
+  return Interpreter
+
+
+def _sha256(content: bytes) -> bytes:
+  return hashlib.sha256(content).hexdigest().encode()
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+  with tf.io.gfile.GFile(os.fspath(path), "rb") as file:
+    return file.read()
 
 
 class _Program(tf.Module):
@@ -275,17 +328,19 @@ def _convert(program: _Program) -> bytes:
 
 
 def _with_metadata(content: bytes, entries: dict[str, bytes]) -> bytes:
+  """Returns the file with what tfspec adds to it, and with its own sum."""
   from tensorflow.lite.python import schema_py_generated as schema
   from tensorflow.lite.tools import flatbuffer_utils
 
   model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-  for name, value in entries.items():
+  for name, value in {**entries, _SUM_ASSET: _NO_SUM}.items():
     buffer, metadata = schema.BufferT(), schema.MetadataT()
     buffer.data = np.frombuffer(value, np.uint8)
     metadata.name, metadata.buffer = _PREFIX + name, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), metadata]
-  return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+  content = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+  return content.replace(_NO_SUM, _sha256(content))
 
 
 def _assets(exported: Exportable, program: _Program) -> dict[str, bytes]:
@@ -296,14 +351,13 @@ def _assets(exported: Exportable, program: _Program) -> dict[str, bytes]:
     CONFIG_ASSET: text.encode(),
     _FINGERPRINT_ASSET: config.fingerprint().encode(),
   }
-  archive = io.BytesIO()
+  goldens = goldens_lib.make(exported.spectrogram)
   if exported.model is not None:
 
     def run(signals: np.ndarray) -> dict[str, tf.Tensor]:
       shape = exported.signals_shape
       return program.serve(serving_requests.rows(signals, shape, config))
 
-    goldens = goldens_lib.make(exported.spectrogram)
     clips = [golden for golden in goldens if _takes(run, golden)]
     if not clips:
       raise ValueError(
@@ -311,10 +365,11 @@ def _assets(exported: Exportable, program: _Program) -> dict[str, bytes]:
         "of samples if its layers need more. Got: none of at most "
         f"{max(len(golden.signals) for golden in goldens)} samples taken."
       )
+    archive = io.BytesIO()
     np.savez_compressed(archive, **exportable.predictions(clips, run))
     found[PREDICTIONS_ASSET] = archive.getvalue()
-  elif config.trainable:  # Else they follow from the config.
-    goldens = goldens_lib.make(exported.spectrogram)
+  if config.trainable:  # Else they follow from the config.
+    archive = io.BytesIO()
     goldens_lib.save(goldens, config, archive)
     found[GOLDENS_ASSET] = archive.getvalue()
   return found

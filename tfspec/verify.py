@@ -21,7 +21,7 @@ from tfspec import (
   verify_routes,
 )
 from tfspec import goldens as goldens_lib
-from tfspec.config import SpectrogramConfig, load_config
+from tfspec.config import SpectrogramConfig
 from tfspec.config_rules import brief
 from tfspec.data import records
 from tfspec.explain import compare
@@ -34,6 +34,7 @@ from tfspec.verify_replay import RouteResult
 # What a damaged archive makes NumPy raise.
 _NO_ARCHIVE = (
   OSError,
+  tf.errors.OpError,
   ValueError,
   KeyError,
   EOFError,
@@ -52,6 +53,7 @@ class Report:
     problems: What is wrong with the files, a sentence each.
     results: One result a route; none of a prepared dataset.
     mode: The mode of its config.
+    notes: What was not done, a sentence each.
   """
 
   path: str
@@ -59,6 +61,7 @@ class Report:
   problems: tuple[str, ...]
   results: tuple[RouteResult, ...]
   mode: str = ""
+  notes: tuple[str, ...] = ()
 
   @property
   def ok(self) -> bool:
@@ -79,6 +82,7 @@ class Report:
         f"{result.bound:>10.1e}  {'ok' if result.ok else 'FAILED'}"
         f"{' ' if result.note else ''}{result.note}"
       )
+    lines += self.notes
     agree = "All routes agree." if self.results else "All files are unchanged."
     lines.append(agree if self.ok else "Not verified.")
     return "\n".join(lines)
@@ -89,17 +93,24 @@ def verify(path: str | os.PathLike[str], against: Any = None) -> Report:
 
   Each file of a folder must be the one that was written, bit for bit. Then the
   golden vectors of an export are replayed through every route: the ops run
-  eagerly, in a `tf.function`, compiled by XLA, in `dataset.map` and in the
-  Keras layer, all built from the exported config and the exported kernels, and
-  the signatures of the SavedModel. Each value of each must be within its bound
-  of the float64 result that was stored at export. The predictions of a Keras
-  model must be those of its export, to a relative 1e-4 of the largest value of
-  the output.
+  eagerly, in a `tf.function`, compiled by XLA, in `dataset.map`, in the Keras
+  layer and, where ai-edge-litert is installed, converted to LiteRT, all built
+  from the exported config and the exported kernels; and the signatures of the
+  SavedModel. Each value of each must be within its bound of the float64 result
+  that was stored at export. For a Keras model that takes fewer samples than a
+  clip has, the clip is cut and its result computed from the exported kernels.
+  The predictions of a Keras model must be those of its export, to a relative
+  1e-4 of the largest value of the output.
 
-  A `.tflite` file is run by LiteRT. If its kernels are fixed, the float64
-  result is computed from the config that the file carries: the file, and each
-  of the routes above, do what the config says. Trained kernels cannot be read
-  back from it: the file alone is compared, with what was stored at export.
+  A `.tflite` file must be the one that was written too, and is run by LiteRT.
+  If its kernels are fixed, the float64 result is computed from the config that
+  the file carries: the file, and each of the routes above, do what the config
+  says. Trained kernels cannot be read back from it: the file alone is compared,
+  with what was stored at export, and with the float64 result of the kernels of
+  `against` if it has some. A Keras model gives predictions alone: there that
+  result is compared with the one that was stored.
+
+  Of a prepared dataset only the files are checked: it has no routes.
 
   Args:
     path: Folder that `tfspec.export_saved_model` or `tfspec prepare` wrote, or
@@ -129,7 +140,7 @@ def verify(path: str | os.PathLike[str], against: Any = None) -> Report:
   """
   folder = os.fspath(path)
   expected = None if against is None else front_end.load(against)
-  if folder.endswith(litert.ENDING) and os.path.isfile(folder):
+  if folder.endswith(litert.ENDING) and _is_file(folder):
     return _verify_litert(folder, expected)
   if tf.io.gfile.exists(os.path.join(folder, "saved_model.pb")):
     return _verify_export(folder, expected)
@@ -141,12 +152,16 @@ def verify(path: str | os.PathLike[str], against: Any = None) -> Report:
   )
 
 
+def _is_file(path: str) -> bool:
+  return tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
+
+
 def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
   problems = checksums.problems(folder)
   assets = os.path.join(folder, "assets")
   config = None
   try:
-    config = load_config(os.path.join(assets, CONFIG_ASSET))
+    config = front_end.read_config(os.path.join(assets, CONFIG_ASSET))
     goldens = goldens_lib.load(os.path.join(assets, GOLDENS_ASSET), config)
   except (OSError, ValueError) as e:
     problems.append(str(e))
@@ -157,11 +172,18 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
     own = front_end.of_export(folder, config, model)
     routes = {
       **verify_routes.own(config, own.kernels),
-      **verify_routes.served(config, model),
+      **verify_routes.served(config, model, own.kernels),
     }
   except Exception as e:  # Whatever a damaged file makes TensorFlow raise.
     problems.append(f"The model must load. Got: {errors.first_line(e)}")
     return _report(folder, config, problems)
+  notes = []
+  try:
+    routes |= verify_routes.converted(config, own.kernels)
+  except ImportError:
+    notes.append("LiteRT not run: pip install tfspec[litert]")
+  except (RuntimeError, ValueError) as e:
+    problems.append(f"LiteRT must run it. Got: {errors.first_line(e)}")
   problems += _differences(own, expected)
   results = [
     verify_replay.replay(name, run, config, goldens)
@@ -175,49 +197,56 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
       problems.append(
         f"{path}: the file must hold every prediction. Got: {e!r}."
       )
-  return _report(folder, config, problems, results)
+  return _report(folder, config, problems, results, notes)
 
 
 def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
-  config = None
+  config, kernels, problems = None, {}, []
   try:
     config = litert.load_config(path)
+    problems += litert.problems(path)
     stored = litert.assets(path)
     is_model = PREDICTIONS_ASSET in stored
     goldens = goldens_lib.make(Spectrogram(config))
-    if config.trainable and not is_model:
+    if config.trainable:
       archive = io.BytesIO(stored.get(GOLDENS_ASSET, b""))
       goldens = goldens_lib.load(archive, config, f"{path}/{GOLDENS_ASSET}")
-    if config.trainable and expected is not None and expected.kernels:
-      raise ValueError(
-        f"{path}: against must have no kernels of its own, as trained kernels "
-        f"cannot be read back from the file. Got: {expected.name}."
-      )
+    if config.trainable and expected is not None:
+      # The file has trained kernels too, but as LiteRT runs them.
+      kernels = expected.kernels
+      expected = dataclasses.replace(expected, kernels={})
   except (OSError, ValueError) as e:
-    return _report(path, config, [str(e)])
+    problems.append(str(e))
+  if problems:  # What is damaged is not run.
+    return _report(path, config, problems)
+  routes = {} if config.trainable else verify_routes.own(config, {})
   try:
     interpreter = litert.interpreter(path)
-  except (RuntimeError, ValueError) as e:
+    shape = litert.signals_shape(interpreter)
+    if not is_model:
+      routes |= verify_routes.on_device(config, interpreter)
+  except ImportError:
+    raise
+  except Exception as e:  # Whatever another program makes of these.
     problem = f"The model must load. Got: {errors.first_line(e)}"
     return _report(path, config, [problem])
   problems = _differences(FrontEnd(path, config, {}), expected)
-  # Trained kernels are in the file, but as LiteRT runs them.
-  routes = {} if config.trainable else verify_routes.own(config, {})
-  if not is_model:
-    routes |= verify_routes.on_device(config, interpreter)
   results = [
     verify_replay.replay(name, run, config, goldens)
     for name, run in routes.items()
   ]
+  if kernels and not problems:
+    results.append(
+      verify_replay.against(kernels, routes.get("LiteRT"), config, goldens)
+    )
   if is_model:
-    shape = litert.signals_shape(interpreter)
 
     def run(golden: Golden) -> dict[str, np.ndarray]:
       signals = serving_requests.rows(golden.signals, shape, config)
       return litert.run(interpreter, signals)
 
     try:
-      archive = verify_replay.archive(io.BytesIO(stored[PREDICTIONS_ASSET]))
+      archive = goldens_lib.read_archive(io.BytesIO(stored[PREDICTIONS_ASSET]))
       # Those that the model takes.
       names = {key.partition("/")[0] for key in archive}
       clips = [golden for golden in goldens if golden.name in names]
@@ -249,10 +278,13 @@ def _report(
   config: SpectrogramConfig | None,
   problems: list[str],
   results: Sequence[RouteResult] = (),
+  notes: Sequence[str] = (),
 ) -> Report:
   fingerprint = config.fingerprint() if config else ""
   mode = config.mode if config else ""
-  return Report(folder, fingerprint, tuple(problems), tuple(results), mode)
+  return Report(
+    folder, fingerprint, tuple(problems), tuple(results), mode, tuple(notes)
+  )
 
 
 def _differences(own: FrontEnd, expected: FrontEnd | None) -> list[str]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +26,7 @@ class RouteResult:
     golden: Name of the clip.
     error: Absolute error.
     bound: Largest allowed error of that value.
-    note: Why the route could not be run, else empty.
+    note: Why the route could not be run or compared, else empty.
   """
 
   route: str
@@ -38,7 +37,7 @@ class RouteResult:
 
   @property
   def ok(self) -> bool:
-    """Whether the route ran and kept its bounds."""
+    """Whether the route ran, was compared and kept its bounds."""
     return not self.note and self.error <= self.bound
 
 
@@ -46,7 +45,7 @@ def replay(
   name: str, run: Route, config: SpectrogramConfig, goldens: list[Golden]
 ) -> RouteResult:
   """Compares what a route gives for each clip with the golden vectors."""
-  worst, where = Deviation(0.0, 1.0), goldens[0].name
+  worst, where, compared = Deviation(0.0, 1.0), goldens[0].name, 0
   by_length = {}
   for golden in goldens:
     by_length.setdefault(len(golden.signals), []).append(golden)
@@ -59,9 +58,40 @@ def replay(
       found = goldens_lib.deviation(
         config, actual, golden.expected(config), golden.tolerance(config)
       )
+      compared += actual.size
       if found.error * worst.bound > worst.error * found.bound:
         worst, where = found, golden.name
-  return RouteResult(name, where, worst.error, worst.bound)
+  note = "" if compared else "No clip gave a value to compare."
+  return RouteResult(name, where, worst.error, worst.bound, note)
+
+
+def against(
+  kernels: Mapping[str, np.ndarray],
+  run: Route | None,
+  config: SpectrogramConfig,
+  goldens: list[Golden],
+) -> RouteResult:
+  """Compares what a route gives with what other kernels give in float64.
+
+  Args:
+    kernels: The other kernels by part.
+    run: The route, or None for the golden vectors themselves.
+    config: The config.
+    goldens: The golden vectors.
+  """
+  stored = {golden.name: golden.expected(config) for golden in goldens}
+  theirs = [
+    goldens_lib.golden(golden.name, golden.signals, config, kernels)
+    for golden in goldens
+  ]
+  if run:
+    return replay("LiteRT against", run, config, theirs)
+  return replay(
+    "goldens against",
+    lambda clips: [(clip, stored[clip.name]) for clip in clips],
+    config,
+    theirs,
+  )
 
 
 def served_predictions(
@@ -71,7 +101,7 @@ def served_predictions(
   path: str,
 ) -> list[RouteResult]:
   """Compares what each signature answers with what it did at the export."""
-  stored = archive(path)
+  stored = goldens_lib.read_archive(path)
   shape = verify_routes.signals_shape(model)
   results = []
   for name in ("serving_default", "pcm16", "wav"):
@@ -124,9 +154,3 @@ def predictions(
       if error * worst.bound > worst.error * bound:
         worst = RouteResult(route, golden.name, error, bound)
   return worst
-
-
-def archive(file: str | BinaryIO) -> dict[str, np.ndarray]:
-  """Returns the arrays of a NumPy archive by name."""
-  with np.load(file, allow_pickle=False) as arrays:
-    return dict(arrays)

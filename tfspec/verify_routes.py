@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfspec import goldens as goldens_lib
 from tfspec import layers, litert, serving_requests
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
@@ -30,12 +31,10 @@ def own(
     kernels: The trained kernels by part, "real" and "imag", none if the config
       is not trainable.
   """
-  spectrogram = Spectrogram(config)
+  spectrogram = _spectrogram(config, kernels)
   layer = layers.STFTSpectrogram.from_spectrogram_config(config)
   layer.build((None, None, None))
-  for part, kernel in kernels.items():
-    for owner in (spectrogram, layer):
-      getattr(owner, f"{part}_kernel").assign(tf.cast(kernel, tf.float32))
+  _assign(layer, kernels)
   last = config.data_format == "channels_last"
   open_length = tf.TensorSpec([None], tf.float32)
   graph = tf.function(spectrogram, input_signature=[open_length])
@@ -58,8 +57,36 @@ def own(
   }
 
 
-def served(config: SpectrogramConfig, model: tf.Module) -> dict[str, Route]:
-  """Returns the routes of the signatures that give a spectrogram."""
+def converted(
+  config: SpectrogramConfig, kernels: Mapping[str, np.ndarray]
+) -> dict[str, Route]:
+  """Returns the route of a LiteRT program, converted here.
+
+  Args:
+    config: The config.
+    kernels: See `own`.
+
+  Raises:
+    ImportError: If ai-edge-litert is not installed.
+    ValueError: If it does not convert.
+  """
+  interpreter = litert.interpreter_of(_spectrogram(config, kernels))
+  return on_device(config, interpreter)
+
+
+def served(
+  config: SpectrogramConfig,
+  model: tf.Module,
+  kernels: Mapping[str, np.ndarray],
+) -> dict[str, Route]:
+  """Returns the routes of the signatures that give a spectrogram.
+
+  Args:
+    config: The config.
+    model: An export that is loaded. If it takes a fixed number of samples,
+      longer clips are cut to them.
+    kernels: See `own`, for the transform of a clip that is cut.
+  """
   shape = signals_shape(model)
   channels = _channels(shape, config)
   time = _time(config)
@@ -100,7 +127,7 @@ def served(config: SpectrogramConfig, model: tf.Module) -> dict[str, Route]:
 
     def some(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
       if fixed is not None and len(goldens[0].signals) > fixed:
-        return ()
+        goldens = [_cut(golden, fixed, config, kernels) for golden in goldens]
       if name == "SavedModel pcm16":
         goldens = [golden for golden in goldens if fits_pcm16(golden)]
       return in_batches(goldens) if goldens else ()
@@ -144,6 +171,30 @@ def fits_pcm16(golden: Golden) -> bool:
   """Returns whether 16 bits can hold the samples of a clip."""
   scaled = golden.signals * 2**15
   return bool(np.all((scaled == np.round(scaled)) & (scaled < 2**15)))
+
+
+def _spectrogram(
+  config: SpectrogramConfig, kernels: Mapping[str, np.ndarray]
+) -> Spectrogram:
+  spectrogram = Spectrogram(config)
+  _assign(spectrogram, kernels)
+  return spectrogram
+
+
+def _assign(owner: Any, kernels: Mapping[str, np.ndarray]) -> None:
+  for part, kernel in kernels.items():
+    getattr(owner, f"{part}_kernel").assign(tf.cast(kernel, tf.float32))
+
+
+def _cut(
+  golden: Golden,
+  samples: int,
+  config: SpectrogramConfig,
+  kernels: Mapping[str, np.ndarray],
+) -> Golden:
+  return goldens_lib.golden(
+    golden.name, golden.signals[:samples], config, kernels
+  )
 
 
 def _time(config: SpectrogramConfig) -> int:
