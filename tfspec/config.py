@@ -83,8 +83,8 @@ class SpectrogramConfig:
     data_format: "channels_last" or "channels_first".
     trainable: True makes the kernels variables.
     sample_rate_hz: The sample rate that the signals must have, or None.
-    engine: "kernel" (convolution with Fourier kernels), "fft", or "auto":
-      kernel if `trainable`, else fft.
+    engine: "kernel" (products with Fourier kernels), "fft", or "auto": kernel
+      if `trainable`, else fft.
     precision: "default", "high" or "highest": how the kernel engine multiplies
       on devices that round operands (TPU, TF32 GPUs). CPUs do not.
     floor: Smallest magnitude of modes "log" and "magnitude", in

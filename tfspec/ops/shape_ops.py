@@ -44,8 +44,7 @@ def fit(
   """Pads and crops signals to exactly the samples that their frames cover.
 
   There is always room for one frame, also where there is no frame at all: what
-  comes after may then compute on zeros, and drop the result. Convolutions
-  return uninitialised memory for signals that are shorter than the kernel.
+  comes after may then compute on zeros, and drop the result.
 
   Args:
     signals: `[..., samples]`.

@@ -111,8 +111,8 @@ def kernel(
   """Multiplies each frame with each kernel.
 
   The frames are written to memory, where they take `frame_length / frame_step`
-  times the room of the signals, and no more than the result. For a TPU there is
-  `tpu_ops.kernel`.
+  times the room of the signals: with two kernels less than the result, with one
+  up to twice as much. For a TPU there is `tpu_ops.kernel`.
 
   Args:
     signals: `[..., samples]`, float32 or float64.
@@ -138,7 +138,7 @@ def kernel(
       signals, frame_length, frame_step, padding
     )
     *leading, samples = shape_ops.dims(signals)
-    signals = tf.reshape(signals, [_product(leading), samples])
+    signals = tf.reshape(signals, [math.prod(leading), samples])
     computed = (samples - frame_length) // frame_step + 1
     products = _products(signals, kernels, frame_step, precision, flat)
     return tuple(
@@ -228,10 +228,6 @@ def _multiply(
     else:
       results.append(precise_product(*factors, precision))
   return results
-
-
-def _product(sizes: list[int | tf.Tensor]) -> int | tf.Tensor:
-  return math.prod(sizes) if sizes else 1
 
 
 def precise_product(
