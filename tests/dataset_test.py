@@ -252,6 +252,27 @@ def test_buckets_are_compiled_once_each():
   assert traces == 3
 
 
+@pytest.mark.parametrize("key", [None, "audio"])
+def test_one_bucket_has_a_static_shape(key):
+  clips = _clips([50, 90, 70, 100, 0])
+  if key:
+    clips = clips.map(lambda clip, label: ({key: clip}, label))
+  dataset = tfspec.data.bucket_by_length(
+    clips, [100], 2, key, drop_remainder=True
+  )
+  specs = tf.nest.flatten(dataset.element_spec)
+  assert sorted(spec.shape.as_list() for spec in specs) == [
+    [2],
+    [2],
+    [2, 100, 1],
+  ]
+  batches = [tf.nest.flatten(batch) for batch in dataset]
+  assert len(batches) == 2
+  for batch in batches:
+    for value, spec in zip(batch, specs, strict=True):
+      assert value.shape == spec.shape
+
+
 def test_buckets_keep_the_remainder():
   dataset = tfspec.data.bucket_by_length(
     _clips([5, 90, 7, 6], label=False), [10, 100], 2

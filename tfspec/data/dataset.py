@@ -100,6 +100,10 @@ def bucket_by_length(
   once a boundary, not once a length. Batches come when they are full, so that
   the clips of a dataset change their order.
 
+  With a single boundary and `drop_remainder` the shape of the batches is known
+  before they come, as a TPU needs it, unless anything else in an element has an
+  unknown one.
+
   Args:
     dataset: Elements as `spectrogram_fn` takes them: a waveform, a tuple that
       starts with one, or with `key` a dict (or a tuple that starts with one).
@@ -169,11 +173,12 @@ def bucket_by_length(
 
   def batch(index: tf.Tensor, window: tf.data.Dataset) -> tf.data.Dataset:
     shapes = tf.nest.map_structure(lambda s: s.shape, window.element_spec)
+    boundary = boundaries[0] if len(boundaries) == 1 else limits[index]
     if key is None:
-      shapes = (_padded(shapes[0], limits[index]), *shapes[1:])
+      shapes = (_padded(shapes[0], boundary), *shapes[1:])
     else:
       first, *rest = shapes if isinstance(shapes, tuple) else (shapes,)
-      first = {**first, key: _padded(first[key], limits[index])}
+      first = {**first, key: _padded(first[key], boundary)}
       shapes = (first, *rest) if rest else first
     return window.padded_batch(
       batch_size, shapes, drop_remainder=drop_remainder
@@ -204,8 +209,12 @@ def _measure(signals: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
   return signals, samples
 
 
-def _padded(shape: tf.TensorShape, samples: tf.Tensor) -> tf.Tensor:
+def _padded(
+  shape: tf.TensorShape, samples: int | tf.Tensor
+) -> tf.TensorShape | tf.Tensor:
   """Returns the shape of a clip that is padded to so many samples."""
+  if isinstance(samples, int):
+    return tf.TensorShape([samples, shape[1]])
   channels = -1 if shape[1] is None else shape[1]
   return tf.stack([samples, tf.constant(channels, tf.int64)])
 
