@@ -138,15 +138,3 @@ def test_targets():
     tf.function(run).get_concrete_function(one)
 
   assert traced_for_tpu(replicated)
-
-
-@pytest.mark.parametrize("cross_replica", [False, True])
-def test_replicas_of_a_tpu_strategy_are_targets(monkeypatch, cross_replica):
-  # Cross-replica is what runs on the host, as `tf.data` does. The strategy
-  # cannot be made without a TPU.
-  strategy = object.__new__(tf.distribute.TPUStrategy)
-  monkeypatch.setattr(tf.distribute, "get_strategy", lambda: strategy)
-  monkeypatch.setattr(
-    tf.distribute, "in_cross_replica_context", lambda: cross_replica
-  )
-  assert tpu_ops.is_target() != cross_replica
