@@ -43,6 +43,14 @@ def test_what_pads_a_clip_does_not_matter():
   assert np.isfinite(none).all()
 
 
+def test_what_a_bin_hears_far_from_its_frequency():
+  kernels = train_example.kernels_of(train_example.front_end())
+  assert train_example.heard_far(kernels) < -80
+  kernels[:, 10] += 0.01 * kernels[:, 90]
+  found = train_example.heard_far(kernels)
+  assert found == pytest.approx(-40, abs=0.1)
+
+
 @pytest.mark.slow
 def test_the_whole_way(tmp_path, capsys):
   output = tmp_path / "trained"

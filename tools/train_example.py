@@ -356,6 +356,18 @@ def relative_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
   return np.linalg.norm(after - before, axis=0) / norm
 
 
+def heard_far(kernels: np.ndarray) -> float:
+  """Returns what bins hear of tones more than 1 kHz away, in decibels.
+
+  It is that of the bin that hears most of them, relative to its own frequency.
+  """
+  loudest = []
+  for bin_hertz, kernel in zip(_bins_hertz(kernels), kernels.T, strict=True):
+    hertz, response = _response(kernel)
+    loudest.append(np.max(response[np.abs(hertz - bin_hertz) > 1000]))
+  return float(np.max(loudest))
+
+
 def draw(before: np.ndarray, after: np.ndarray, path: pathlib.Path) -> None:
   """Draws how kernels moved.
 
@@ -365,7 +377,7 @@ def draw(before: np.ndarray, after: np.ndarray, path: pathlib.Path) -> None:
     path: PNG file to write.
   """
   frame_length, num_bins = before.shape
-  hertz = np.arange(num_bins) * _RATE_HZ / 2 / (num_bins - 1)
+  hertz = _bins_hertz(before)
   moved = relative_change(before, after)
   figure = plot.new_figure(figsize=(10, 6.4))
   (top_left, top_right), bottom = figure.subplots(2, 2)
@@ -406,6 +418,11 @@ def draw(before: np.ndarray, after: np.ndarray, path: pathlib.Path) -> None:
   figure.savefig(path, dpi=80)
 
 
+def _bins_hertz(kernels: np.ndarray) -> np.ndarray:
+  num_bins = kernels.shape[1]
+  return np.arange(num_bins) * _RATE_HZ / 2 / (num_bins - 1)
+
+
 def _extremes(moved: np.ndarray) -> tuple[int, int]:
   return int(np.argmax(moved)), int(np.argmin(moved))
 
@@ -432,10 +449,10 @@ def compare(clips: Clips, seed: int, epochs: int, rate: float) -> Result:
   keras.utils.set_random_seed(seed)
   first = make_model()
   fit(first, training, _FIRST_RATE, epochs, seed, f"seed {seed}, first")
-  found = {}
+  found, models = {}, {}
   for kind in KINDS:
     keras.utils.set_random_seed(seed)
-    model = keras.models.clone_model(first)
+    models[kind] = model = keras.models.clone_model(first)
     model.set_weights(first.get_weights())
     model.get_layer("spectrogram").trainable = kind == "trainable"
     name = f"seed {seed}, {kind} kernels"
@@ -443,7 +460,7 @@ def compare(clips: Clips, seed: int, epochs: int, rate: float) -> Result:
     found[kind] = answers(model, held_out)
     right = found[kind] == held_out.labels
     _say(f"{name}, held out: {accuracy(right)}")
-  return Result(seed, held_out, found, model)
+  return Result(seed, held_out, found, models["trainable"])
 
 
 def table(results: list[Result]) -> Iterator[str]:
@@ -501,6 +518,10 @@ def run(
   before = kernels_of(front_end())
   after = kernels_of(model.get_layer("spectrogram"))
   draw(before, after, output / "kernels.png")
+  _say(
+    "tones more than 1 kHz from a bin: heard at up to "
+    f"{heard_far(before):.0f} dB before, {heard_far(after):.0f} dB after"
+  )
   model = served_model(model)
   export = output / "models" / "language" / "1"
   tfspec.export_saved_model(model, export)
