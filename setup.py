@@ -20,12 +20,11 @@ def _version() -> str:
 _PLOT = ["matplotlib"]
 _LITERT = ["ai-edge-litert"]
 
-# The check uses internals of jax, which change. No jax for Python 3.10 was
-# tried with them.
+# The check uses internals of jax, which change. It was tried with this Python
+# alone; for others the extra is empty.
 _TPU_CHECK = [
   'jax==0.10.2; python_version == "3.11"',
-  'jax==0.12.0.1; python_version >= "3.12"',
-  'libtpu==0.0.52; python_version >= "3.11"',
+  'libtpu==0.0.52; python_version == "3.11"',
 ]
 
 # `ruff format` changes its mind between minor versions: keep it to one.

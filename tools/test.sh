@@ -68,6 +68,9 @@ else
     echo "Not covered here: the oldest TensorFlow, 2.16, which needs Python 3.10 to 3.12."
   fi
 fi
+if ! .venv/bin/python -c "import libtpu" 2>/dev/null; then
+  echo "Not covered here: the TPU compiler, which needs Python 3.11."
+fi
 if ((status)); then
   echo "tools/test.sh: something failed, see above." >&2
 fi
