@@ -21,6 +21,7 @@ MODULES = sorted(
   for module in pkgutil.walk_packages(tfspec.__path__, "tfspec.")
   if module.name != "tfspec.__main__"
 )
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What a user calls; each has an example.
 PUBLIC = [
   *(
@@ -107,12 +108,23 @@ def test_example_of_the_training_page():
   exec(compile(example, "training.md", "exec"), {})
 
 
-def test_files_that_the_readme_names_exist():
-  links = re.findall(r"\]\((?!https?:)([^)#]+)\)", readme())
-  links += re.findall(r"bash (tools/\w+\.sh)", readme())
-  assert links
-  for link in links:
-    assert (ROOT / link).exists(), link
+def test_example_of_the_tpu_page():
+  examples = blocks("python", (ROOT / "docs/tpu.md").read_text())
+  assert len(examples) == 2
+  # The first one makes the strategy, which needs a TPU.
+  scope = {"tf": tf, "strategy": tf.distribute.OneDeviceStrategy("CPU:0")}
+  exec(compile(examples[1], "tpu.md", "exec"), scope)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+  text = page.read_text()
+  links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+  files = [page.parent / link for link in links]
+  files += [ROOT / tool for tool in re.findall(r"bash (tools/\w+\.sh)", text)]
+  assert files or page.name != "README.md"
+  for file in files:
+    assert file.exists(), file
 
 
 def test_table_of_differences_names_its_tests():

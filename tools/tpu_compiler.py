@@ -5,7 +5,8 @@ that it is told of. Jax lends its bindings to libtpu; they are internals of it,
 which is why `setup.py` pins both.
 
 Nothing is run: the figures are those of the compiler's own model of its
-program. Import it before jax.
+program. It sets environment variables of jax and libtpu when it first needs
+them; jax must not have been imported before.
 """
 
 import dataclasses
@@ -21,15 +22,15 @@ import tensorflow as tf
 
 # Else libtpu waits for the metadata of a machine with a TPU, and a second
 # process ends at the lock file of the first.
-os.environ.update(
-  ALLOW_MULTIPLE_LIBTPU_LOAD="1",
-  JAX_PLATFORMS="cpu",
-  TPU_ACCELERATOR_TYPE="v5litepod-4",
-  TPU_LOG_DIR="disabled",
-  TPU_SKIP_MDS_QUERY="1",
-  TPU_WORKER_HOSTNAMES="localhost",
-  TPU_WORKER_ID="0",
-)
+_ENVIRONMENT = {
+  "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+  "JAX_PLATFORMS": "cpu",
+  "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+  "TPU_LOG_DIR": "disabled",
+  "TPU_SKIP_MDS_QUERY": "1",
+  "TPU_WORKER_HOSTNAMES": "localhost",
+  "TPU_WORKER_ID": "0",
+}
 
 # The smallest slice that there is of each.
 TOPOLOGIES = {
@@ -172,11 +173,12 @@ def _device(chip: str) -> Any:
 
 @functools.cache
 def _jax() -> tuple:
-  """Returns the parts of jax that are needed.
+  """Returns the parts of jax that are needed, which it is the first to import.
 
   Raises:
     ImportError: If jax or libtpu is not installed, or is another version.
   """
+  os.environ.update(_ENVIRONMENT)
   try:
     import libtpu  # noqa: F401, only whether it is there
     from jax import errors
@@ -186,7 +188,7 @@ def _jax() -> tuple:
   except ImportError as error:
     raise ImportError(
       "The TPU compiler needs jax and libtpu in the versions that setup.py "
-      f"pins, and Python 3.11 or newer: pip install 'tfspec[tpu-check]'. "
+      "pins, and Python 3.11: pip install 'tfspec[tpu-check]'. "
       f"Got: {error}"
     ) from error
   return mlir, ir, xla_client, errors
