@@ -148,7 +148,7 @@ def test_leading_axes_are_kept(engine, shape):
 @pytest.mark.parametrize("samples", [0, 1, 15, 16, 17])
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_short_clips(engine, samples, padding):
-  # Convolutions return uninitialised memory here, or abort.
+  # Where there is no frame, the engines compute one of zeros, and drop it.
   signals = np.ones((2, samples), np.float32)
   expected = exact(signals[0], 16, 8, 16, padding=padding)
 
