@@ -1,5 +1,7 @@
 """The engines: accuracy, shapes, gradients, precision."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,7 +10,7 @@ import tfspec
 from tests import reference
 from tests.goldens import xla_lacks
 from tfspec import goldens as contract
-from tfspec.ops import stft_ops
+from tfspec.ops import block_ops
 from tools import accuracy
 from tools.accuracy import ENGINES
 
@@ -344,7 +346,8 @@ def test_blocks_equal_whole(
     return real, imag, tape.gradient(loss, signals)
 
   expected = run(signals)
-  monkeypatch.setattr(stft_ops, "_BLOCK_SIZE", block_frames * sizes[2])
+  for name in ("_BLOCK_SIZE", "_TURN_SIZE"):
+    monkeypatch.setattr(block_ops, name, block_frames * sizes[2])
   blocks = []
   transform = tf.signal.rfft
   monkeypatch.setattr(
@@ -355,10 +358,40 @@ def test_blocks_equal_whole(
   actual = run(signals)
   for a, e in zip(actual, expected, strict=True):
     np.testing.assert_allclose(a, e, rtol=max(1e-7, atol), atol=atol)
-  # Only the gradient, and no route of the result, has all frames at once.
+  # The gradient has all frames at once, and what a graph does on other devices.
   counts = [shape[:-1].num_elements() for shape in blocks]
-  assert sum(count > block_frames for count in counts) == 1
-  assert len(counts) > 1
+  whole = 2 if jit_compile is False else 1
+  assert sum(count > block_frames for count in counts) == whole
+  assert len(counts) > whole
+
+
+def test_long_clips_are_written_in_place():
+  stft = tf.function(
+    lambda s: tfspec.stft(s, 400, 160, 512)[0], jit_compile=True
+  )
+  signals = tf.zeros([1, 16000 * 60])
+  hlo = stft.experimental_get_compiler_ir(signals)(stage="optimized_hlo")
+  frames = (16000 * 60 - 400) // 160 + 1
+  main = hlo.partition("ENTRY")[2]
+  values = re.findall(rf"= f32\[1,{frames},257\]\S* ([a-z-]+)\(", main)
+  # The zeros that are written to, and what the loop returns: no copy.
+  assert len(values) == 2 and values[-1] == "get-tuple-element", values
+
+
+def test_blocks_are_not_for_accelerators(monkeypatch):
+  rows = []
+  transform = tf.signal.rfft
+  monkeypatch.setattr(
+    tf.signal, "rfft", lambda *a: rows.append(a[0].shape[-2]) or transform(*a)
+  )
+  gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+  monkeypatch.setattr(tf.config, "get_visible_devices", lambda: [gpu])
+  stft = tf.function(
+    lambda s: tfspec.stft(s, 400, 160, 512)[0], jit_compile=True
+  )
+  signals = tf.zeros([1, 16000 * 60])
+  assert stft(signals).shape[1] == rows[0]
+  assert len(rows) == 1
 
 
 def test_blocks_traced_for_a_graph_compile_too():

@@ -6,10 +6,17 @@ import math
 from collections.abc import Callable
 
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
 from tfspec.ops import shape_ops
 
 Results = tuple[tf.Tensor, ...]
+
+# Samples of the frames of a block, with their padding: of one that is computed
+# beside others, each with all of its operations on one thread, and of one that
+# XLA computes in its turn.
+_BLOCK_SIZE = 1 << 20
+_TURN_SIZE = 1 << 18
 
 # How many parts of long clips are computed before they are written to where
 # they belong: enough to keep some threads busy, few enough to take little room.
@@ -23,14 +30,13 @@ def in_blocks(
   frame_step: int,
   fft_length: int,
   num_frames: int,
-  block_frames: int,
 ) -> Results:
   """Returns what `transform` makes of all frames, computed in blocks of them.
 
-  A block is a number of whole clips, or a part of one clip. On a CPU a graph
-  computes blocks side by side, each on one thread. XLA and other devices
-  compute them one after the other. The gradient is that of `transform`, of all
-  frames at once.
+  A block is a number of whole clips, or a part of one clip. A graph computes
+  blocks side by side if it runs on a CPU, each on one thread; XLA computes them
+  one after the other. Other devices, and graphs that XLA compiles after they
+  were traced without it, take all frames at once. So does the gradient.
 
   Args:
     transform: Turns frames `[..., fft_length]` into a tuple of tensors
@@ -42,13 +48,15 @@ def in_blocks(
     frame_step: Samples between the starts of two frames.
     fft_length: Samples in a frame that is filled up.
     num_frames: How many frames there are, at least one.
-    block_frames: How many frames a block may have; it has at least one.
 
   Returns:
     The tuple, each `[batch, num_frames, features]`.
   """
   batch = signals.shape[0]
   covered = (num_frames - 1) * frame_step + window.shape[0]
+  in_turn = _is_compiled()
+  size = _TURN_SIZE if in_turn else _BLOCK_SIZE
+  block_frames = max(1, size // fft_length)
 
   def transform_all(signals: tf.Tensor) -> Results:
     # The rows of a matrix are cut out without a copy.
@@ -58,13 +66,13 @@ def in_blocks(
     )
     return tuple(r[tf.newaxis] for r in results) if batch == 1 else results
 
-  if batch * num_frames <= block_frames:
+  if batch * num_frames <= block_frames or (in_turn and _has_accelerator()):
     return transform_all(signals)
   # Blocks of one size. A whole clip is better than parts, which must be joined;
   # more clips than one are worth it only while they are short.
   most = max(1, block_frames // 4 // num_frames)
   clips = max(n for n in range(1, most + 1) if batch % n == 0)
-  parts = -(-num_frames // max(1, block_frames))
+  parts = -(-num_frames // block_frames)
   blocks = _Blocks(
     transform,
     window,
@@ -87,12 +95,14 @@ def in_blocks(
 
     if tf.executing_eagerly():
       return blocks.one_by_one(signals), gradient
-    # 0 for a graph on a CPU. For XLA and other devices 1; of the two branches
+    if in_turn:
+      return blocks.in_turn(signals), gradient
+    # 0 for a graph on a CPU. For other devices and XLA 1; of the two branches
     # XLA then compiles the second alone.
     other = tf.raw_ops.DeviceIndex(device_names=["CPU"])
     branches = [
       functools.partial(blocks.side_by_side, signals),
-      functools.partial(blocks.in_turn, signals),
+      functools.partial(transform_all, signals),
     ]
     return tf.switch_case(other, branches), gradient
 
@@ -159,28 +169,34 @@ class _Blocks:
     return tuple(map(tf.reshape, results, shapes))
 
   def in_turn(self, signals: tf.Tensor) -> Results:
-    """Computes block after block in a loop, all in the same memory."""
+    """Computes block after block in a loop of XLA, all in the same memory."""
+    # An operation that only XLA has, imported where it is needed: the one that
+    # writes to its operand, at a place that is not known before.
+    from tensorflow.compiler.tf2xla.python import xla
+
     frames = tf.zeros([self.clips, self.frames, self.fft_length], signals.dtype)
-    arrays = [
-      tf.TensorArray(values.dtype, self._count, element_shape=values.shape)
+    results = [
+      tf.zeros([self.batch, self.num_frames, values.shape[-1]], values.dtype)
       for values in self.transform(frames)
     ]
 
     def transform_block(
-      i: tf.Tensor, frames: tf.Tensor, arrays: list[tf.TensorArray]
+      i: tf.Tensor, frames: tf.Tensor, results: list[tf.Tensor]
     ) -> tuple:
-      block = self._cut(signals, i)
       frames = shape_ops.write_windowed_frames(
-        frames, block, self.window, self.frame_step
+        frames, self._cut(signals, i), self.window, self.frame_step
       )
-      values = self.transform(frames)
-      arrays = [a.write(i, v) for a, v in zip(arrays, values, strict=True)]
-      return i + 1, frames, arrays
+      place = tf.stack([*self._place(i), 0])
+      results = [
+        xla.dynamic_update_slice(result, values, place)
+        for result, values in zip(results, self.transform(frames), strict=True)
+      ]
+      return i + 1, frames, results
 
-    _, _, arrays = tf.while_loop(
-      lambda i, *_: i < self._count, transform_block, [0, frames, arrays]
+    _, _, results = tf.while_loop(
+      lambda i, *_: i < self._count, transform_block, [0, frames, results]
     )
-    return tuple(self._join(a.stack()) for a in arrays)
+    return tuple(results)
 
   @property
   def _count(self) -> int:
@@ -241,3 +257,15 @@ def _map(call: tf.types.experimental.ConcreteFunction, i: tf.Tensor) -> list:
     f=tf.compat.v1.NameAttrList(name=call.name, attr={"executor": executor}),
     max_intra_op_parallelism=1,
   )
+
+
+def _is_compiled() -> bool:
+  """Returns whether XLA surely compiles what is being traced."""
+  graph = tf.compat.v1.get_default_graph()
+  return control_flow_util.GraphOrParentsInXlaContext(graph)
+
+
+def _has_accelerator() -> bool:
+  """Returns whether the process sees a device that blocks are too small for."""
+  devices = tf.config.get_visible_devices()
+  return any("CPU" not in device.device_type for device in devices)

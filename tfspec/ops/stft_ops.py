@@ -16,9 +16,6 @@ from tfspec.ops import block_ops, shape_ops
 # What `fft` makes of the real and the imaginary part of a spectrum.
 Finish = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]
 
-# Samples of the frames of a block, with their padding: some megabytes.
-_BLOCK_SIZE = 1 << 20
-
 # Sums are split into so many parts, of at most so many terms: the error of a
 # float32 sum grows with its length, and those of the parts even out.
 _MIN_PARTS = 4
@@ -91,7 +88,6 @@ def fft(
       frame_step,
       fft_length,
       max(num_frames, 1),
-      _BLOCK_SIZE // fft_length,
     )
     return tuple(
       tf.reshape(r[:, :num_frames], [*leading, num_frames, r.shape[-1]])
