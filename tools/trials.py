@@ -225,7 +225,7 @@ def _side_by_side(
   clip = tf.function(transform, autograph=False)
   call = clip.get_concrete_function(tf.TensorSpec([], tf.int32))
   clips = tf.range(work["batch"])
-  return tf.function(lambda: block_ops._map(call, clips)[0], autograph=False)
+  return tf.function(lambda: block_ops.calls(call, clips)[0], autograph=False)
 
 
 def _ratios(work: dict, kind: str, floor: str, forms: dict) -> Iterator[float]:

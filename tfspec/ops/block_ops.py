@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -17,10 +16,6 @@ Results = tuple[tf.Tensor, ...]
 # XLA computes in its turn.
 _BLOCK_SIZE = 1 << 20
 _TURN_SIZE = 1 << 18
-
-# How many parts of long clips are computed before they are written to where
-# they belong: enough to keep some threads busy, few enough to take little room.
-_PARTS_AT_A_TIME = 8
 
 
 def in_blocks(
@@ -68,8 +63,8 @@ def in_blocks(
 
   if batch * num_frames <= block_frames or (in_turn and _has_accelerator()):
     return transform_all(signals)
-  # Blocks of one size. A whole clip is better than parts, which must be joined;
-  # more clips than one are worth it only while they are short.
+  # Blocks of one size; more clips than one are worth it only while they are
+  # short.
   most = max(1, block_frames // 4 // num_frames)
   clips = max(n for n in range(1, most + 1) if batch % n == 0)
   parts = -(-num_frames // block_frames)
@@ -125,48 +120,23 @@ class _Blocks:
 
   def one_by_one(self, signals: tf.Tensor) -> Results:
     """Computes the blocks eagerly."""
+    signals = self._extend(signals)
     results = [self._transform(signals, i) for i in tf.range(self._count)]
     return tuple(self._join(tf.stack(r)) for r in zip(*results, strict=True))
 
   def side_by_side(self, signals: tf.Tensor) -> Results:
-    """Computes blocks on several threads, each of them on one."""
+    """Computes blocks on several threads, each of them on one.
+
+    By what `tf.data` is built on: the calls of a function run at the same time,
+    but each of them on one thread from the first operation to the last. What
+    one leaves in the cache is there for the next.
+    """
+    signals = self._extend(signals)
     function = tf.function(
       functools.partial(self._transform, signals), autograph=False
     )
     call = function.get_concrete_function(tf.TensorSpec([], tf.int32))
-    run = functools.partial(_map, call)
-    if self.parts == 1:
-      return tuple(self._join(r) for r in run(tf.range(self._count)))
-    together = min(self._count, _PARTS_AT_A_TIME)
-
-    def write(i: tf.Tensor, results: list[tf.Tensor]) -> tuple:
-      numbers = tf.minimum(i + tf.range(together), self._count - 1)
-      for j, values in enumerate(run(numbers)):
-        features = values.shape[-1]
-        for k in range(together):
-          clip, frame = self._place(numbers[k])
-          row = tf.cast(clip * self.num_frames + frame, tf.int64)
-          start = row * features
-          results[j] = tf.raw_ops.TensorStridedSliceUpdate(
-            input=results[j],
-            begin=[start],
-            end=[start + self.frames * features],
-            strides=tf.constant([1], tf.int64),
-            value=tf.reshape(values[k], [-1]),
-          )
-      return i + together, results
-
-    # In one row, which is written faster than a matrix; not `tf.zeros`, which
-    # may become a constant, and is then copied before it is written to.
-    shapes = [[self.batch, self.num_frames, r.shape[-1]] for r in call.outputs]
-    results = [
-      tf.raw_ops.Empty(shape=[math.prod(s)], dtype=signals.dtype, init=True)
-      for s in shapes
-    ]
-    _, results = tf.while_loop(
-      lambda i, _: i < self._count, write, [0, results], parallel_iterations=1
-    )
-    return tuple(map(tf.reshape, results, shapes))
+    return tuple(map(self._join, calls(call, tf.range(self._count))))
 
   def in_turn(self, signals: tf.Tensor) -> Results:
     """Computes block after block in a loop of XLA, all in the same memory."""
@@ -183,10 +153,14 @@ class _Blocks:
     def transform_block(
       i: tf.Tensor, frames: tf.Tensor, results: list[tf.Tensor]
     ) -> tuple:
+      clip, frame = self._place(i)
+      # The last part of a clip ends where the clip does.
+      frame = tf.minimum(frame, self.num_frames - self.frames)
+      block = self._cut(signals, clip, frame)
       frames = shape_ops.write_windowed_frames(
-        frames, self._cut(signals, i), self.window, self.frame_step
+        frames, block, self.window, self.frame_step
       )
-      place = tf.stack([*self._place(i), 0])
+      place = tf.stack([clip, frame, 0])
       results = [
         xla.dynamic_update_slice(result, values, place)
         for result, values in zip(results, self.transform(frames), strict=True)
@@ -204,24 +178,30 @@ class _Blocks:
 
   def _place(self, i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the first clip of a block, and its first frame there."""
-    # The last part of a clip ends where the clip does.
-    last = self.num_frames - self.frames
-    frame = tf.minimum(i % self.parts * self.frames, last)
-    return i // self.parts * self.clips, frame
+    return i // self.parts * self.clips, i % self.parts * self.frames
 
-  def _cut(self, signals: tf.Tensor, i: tf.Tensor, spare: int = 0) -> tf.Tensor:
-    """Returns the samples of a block, `[clips, samples]`."""
-    clip, frame = self._place(i)
-    samples = (self.frames - 1) * self.frame_step + self.window.shape[0]
+  def _samples(self, frames: int) -> int:
+    return (frames - 1) * self.frame_step + self.window.shape[0]
+
+  def _cut(
+    self, signals: tf.Tensor, clip: tf.Tensor, frame: tf.Tensor, spare: int = 0
+  ) -> tf.Tensor:
+    """Returns the samples of the block at a place, `[clips, samples]`."""
     start = [clip, frame * self.frame_step]
-    return tf.slice(signals, start, [self.clips, samples + spare])
+    size = [self.clips, self._samples(self.frames) + spare]
+    return tf.slice(signals, start, size)
+
+  def _extend(self, signals: tf.Tensor) -> tf.Tensor:
+    """Returns signals that have samples for all frames of the last part."""
+    missing = self._samples(self.parts * self.frames) - signals.shape[1]
+    return tf.pad(signals, [[0, 0], [0, missing]]) if missing > 0 else signals
 
   def _transform(self, signals: tf.Tensor, i: tf.Tensor) -> Results:
-    length = self.window.shape[0]
-    covered = (self.num_frames - 1) * self.frame_step + length
-    behind = signals.shape[1] - covered
-    spare = min(shape_ops.to_whole_hop(length, self.frame_step), behind)
-    block = self._cut(signals, i, spare)
+    """Returns the results of a block of signals that are extended."""
+    behind = signals.shape[1] - self._samples(self.parts * self.frames)
+    to_hop = shape_ops.to_whole_hop(self.window.shape[0], self.frame_step)
+    spare = min(to_hop, behind)
+    block = self._cut(signals, *self._place(i), spare)
     if self.clips == 1:  # The rows of a matrix are cut out without a copy.
       block = tf.reshape(block, [-1])
     frames = shape_ops.windowed_frames(
@@ -231,30 +211,36 @@ class _Blocks:
 
   def _join(self, blocks: tf.Tensor) -> tf.Tensor:
     """Returns `[batch, num_frames, features]`."""
-    computed = self.parts * self.frames
-    values = tf.reshape(blocks, [self.batch, computed, blocks.shape[-1]])
-    if computed == self.num_frames:
-      return values
-    last = computed - self.frames
-    new = last + computed - self.num_frames
-    return tf.concat([values[:, :last], values[:, new:]], axis=1)
+    features = blocks.shape[-1]
+    if self.batch == 1:  # The rows of a matrix are cut out without a copy.
+      rows = tf.reshape(blocks, [-1, features])
+      return rows[: self.num_frames][tf.newaxis]
+    values = tf.reshape(blocks, [self.batch, -1, features])
+    return values[:, : self.num_frames]
 
 
-def _map(call: tf.types.experimental.ConcreteFunction, i: tf.Tensor) -> list:
-  """Returns the results of a function of each number, stacked.
+def calls(
+  function: tf.types.experimental.ConcreteFunction, i: tf.Tensor
+) -> list[tf.Tensor]:
+  """Returns the results of calls with each number, stacked.
 
-  It is what `tf.data` is built on. The calls run at the same time, but each of
-  them on one thread from the first operation to the last: what one leaves in
-  the cache is there for the next.
+  Args:
+    function: Takes a scalar, and returns tensors of static shape.
+    i: The numbers, `[count]`.
+
+  Returns:
+    For each tensor of the function one, with a leading axis `count`.
   """
-  call.add_to_graph()
+  function.add_to_graph()
   executor = tf.compat.v1.AttrValue(s=b"SINGLE_THREADED_EXECUTOR")
   return tf.raw_ops.MapDefun(
     arguments=[i],
-    captured_inputs=call.captured_inputs,
-    output_types=[r.dtype for r in call.outputs],
-    output_shapes=[r.shape for r in call.outputs],
-    f=tf.compat.v1.NameAttrList(name=call.name, attr={"executor": executor}),
+    captured_inputs=function.captured_inputs,
+    output_types=[r.dtype for r in function.outputs],
+    output_shapes=[r.shape for r in function.outputs],
+    f=tf.compat.v1.NameAttrList(
+      name=function.name, attr={"executor": executor}
+    ),
     max_intra_op_parallelism=1,
   )
 
