@@ -107,7 +107,9 @@ def _graph_and_jit(
 ) -> Makers:
   def run(jit: bool) -> Run:
     signals = _signals(work["batch"], work["samples"])
-    compiled = tf.function(make(), jit_compile=jit)
+    function = make()
+    # Of one argument: each more costs some microseconds a call.
+    compiled = tf.function(lambda s: function(s), jit_compile=jit)
     call = functools.partial(compiled, signals)
     if truth is not None:
       return Run(call, np.asarray, truth(), by_bin=True)

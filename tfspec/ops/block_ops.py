@@ -61,7 +61,11 @@ def in_blocks(
     )
     return tuple(r[tf.newaxis] for r in results) if batch == 1 else results
 
-  if batch * num_frames <= block_frames or (in_turn and _has_accelerator()):
+  if in_turn:  # A single block of few frames is made faster too.
+    at_once = batch == 0 or _has_accelerator()
+  else:
+    at_once = batch * num_frames <= block_frames
+  if at_once:
     return transform_all(signals)
   # Blocks of one size; more clips than one are worth it only while they are
   # short.
