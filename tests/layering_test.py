@@ -15,6 +15,7 @@ LAYERS = [
     "tfspec.benchmark_peers",
   ],
   [
+    "tfspec.ops.device_ops",
     "tfspec.ops.shape_ops",
     "tfspec.ops.spectrum_ops",
     "tfspec.ops.wav_header_ops",

@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 import tfspec
-from tfspec.ops import tpu_ops
 
 
 def on_tpu(function, jit_compile=False):
@@ -107,34 +106,3 @@ def test_second_derivatives(mode):
 
   signals = noise(2, 60, 1)
   np.testing.assert_allclose(on_tpu(run)(signals), run(signals), rtol=1e-9)
-
-
-def traced_for_tpu(trace):
-  """Returns what `is_target` says inside a function that is traced."""
-  found = []
-
-  def probe(value):
-    found.append(tpu_ops.is_target())
-    return value
-
-  trace(probe)
-  return found[-1]
-
-
-def test_targets():
-  one = tf.constant(1.0)
-  assert not traced_for_tpu(lambda probe: probe(one))
-  assert not traced_for_tpu(lambda probe: tf.function(probe)(one))
-  assert not traced_for_tpu(
-    lambda probe: tf.function(probe, jit_compile=True)(one)
-  )
-  assert traced_for_tpu(lambda probe: on_tpu(probe)(one))
-
-  def replicated(probe):
-    # What `TPUStrategy.run` does; it needs no TPU until it runs.
-    def run(value):
-      return tf.compat.v1.tpu.rewrite(probe, [value])
-
-    tf.function(run).get_concrete_function(one)
-
-  assert traced_for_tpu(replicated)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import (
+  device_ops,
   dft_ops,
   padding_ops,
   spectrum_ops,
@@ -130,7 +131,7 @@ def apply(
   else:
     matrices = [tf.constant(_kernels(config)[p], signals.dtype) for p in parts]
   arguments = signals, matrices, config.frame_step, padding, config.precision
-  if tpu_ops.is_target():
+  if device_ops.is_tpu():
     if config.mode in _POWER_MODES:
       return finish({"power": tpu_ops.power(*arguments)})
     values = tpu_ops.kernel(*arguments)

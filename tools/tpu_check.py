@@ -326,10 +326,9 @@ def _cells(
       f"{program.bytes_accessed / floor:.2f}",
       f"{program.flops / 1e9:.1f}",
     ]
-    if program.text is None:
+    # The body of a loop the compiler would count once.
+    if program.text is None or " while(" in program.text:
       figures = ["unknown"] * 3
-    elif " while(" in program.text:  # The compiler counts the body once.
-      figures = ["loop"] * 3
     cells += figures if program is forward else [figures[0], figures[2]]
   return cells
 

@@ -23,11 +23,11 @@ import tfspec
 from tfspec import benchmark, benchmark_peers, benchmark_runs
 from tfspec.ops import (
   block_ops,
+  device_ops,
   dft_ops,
   shape_ops,
   spectrum_ops,
   stft_ops,
-  tpu_ops,
   window_ops,
 )
 from tools import accuracy
@@ -73,7 +73,7 @@ _KERNEL_FORMS: dict[str, Callable[[], Patch]] = {
   "sums up to 256": lambda: _sums(256),
   "sums up to 160": lambda: _sums(160),
   "sums up to 64": lambda: _sums(64),
-  "as for a TPU": lambda: mock.patch.object(tpu_ops, "is_target", lambda: True),
+  "as for a TPU": lambda: mock.patch.object(device_ops, "is_tpu", lambda: True),
   "flat windows as the others": lambda: mock.patch.object(
     window_ops, "is_flat", lambda values: False
   ),

@@ -5,9 +5,8 @@ import functools
 from collections.abc import Callable
 
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
 
-from tfspec.ops import shape_ops
+from tfspec.ops import device_ops, shape_ops
 
 Results = tuple[tf.Tensor, ...]
 
@@ -49,9 +48,6 @@ def in_blocks(
   """
   batch = signals.shape[0]
   covered = (num_frames - 1) * frame_step + window.shape[0]
-  in_turn = _is_compiled()
-  size = _TURN_SIZE if in_turn else _BLOCK_SIZE
-  block_frames = max(1, size // fft_length)
 
   def transform_all(signals: tf.Tensor) -> Results:
     # The rows of a matrix are cut out without a copy.
@@ -61,17 +57,14 @@ def in_blocks(
     )
     return tuple(r[tf.newaxis] for r in results) if batch == 1 else results
 
-  if in_turn:  # A single block of few frames is made faster too.
-    at_once = batch == 0 or _has_accelerator()
-  else:
-    at_once = batch * num_frames <= block_frames
-  if at_once:
+  compiled = device_ops.is_compiled_for_cpu()
+  block_frames = (_TURN_SIZE if compiled else _BLOCK_SIZE) // fft_length
+  # What is compiled is faster in blocks even if there is but one.
+  if batch * num_frames <= (0 if compiled else block_frames):
     return transform_all(signals)
-  # Blocks of one size; more clips than one are worth it only while they are
-  # short.
+  # More clips than one in a block are worth it only while they are short.
   most = max(1, block_frames // 4 // num_frames)
-  clips = max(n for n in range(1, most + 1) if batch % n == 0)
-  parts = -(-num_frames // block_frames)
+  parts = -(-num_frames // max(1, block_frames))
   blocks = _Blocks(
     transform,
     window,
@@ -79,8 +72,8 @@ def in_blocks(
     fft_length,
     batch,
     num_frames,
-    clips,
-    parts,
+    clips=max(n for n in range(1, most + 1) if batch % n == 0),
+    parts=parts,
     frames=-(-num_frames // parts),
   )
 
@@ -92,10 +85,10 @@ def in_blocks(
         results = transform_all(signals)
       return tape.gradient(results, signals, upstream)
 
+    if compiled:
+      return blocks.in_turn(signals), gradient
     if tf.executing_eagerly():
       return blocks.one_by_one(signals), gradient
-    if in_turn:
-      return blocks.in_turn(signals), gradient
     # 0 for a graph on a CPU. For other devices and XLA 1; of the two branches
     # XLA then compiles the second alone.
     other = tf.raw_ops.DeviceIndex(device_names=["CPU"])
@@ -247,15 +240,3 @@ def calls(
     ),
     max_intra_op_parallelism=1,
   )
-
-
-def _is_compiled() -> bool:
-  """Returns whether XLA surely compiles what is being traced."""
-  graph = tf.compat.v1.get_default_graph()
-  return control_flow_util.GraphOrParentsInXlaContext(graph)
-
-
-def _has_accelerator() -> bool:
-  """Returns whether the process sees a device that blocks are too small for."""
-  devices = tf.config.get_visible_devices()
-  return any("CPU" not in device.device_type for device in devices)

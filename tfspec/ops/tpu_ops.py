@@ -13,23 +13,6 @@ import tensorflow as tf
 from tfspec.ops import shape_ops, stft_ops
 
 
-def is_target() -> bool:
-  """Returns whether the graph that is being traced is meant for a TPU.
-
-  It is inside `tf.distribute.TPUStrategy.run`, `tf.compat.v1.tpu.rewrite` or
-  `tf.device("/device:TPU:0")`. XLA itself gives no such hint: `DeviceIndex`
-  says the same to all of its devices.
-  """
-  if isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy):
-    # Else it is what runs on the host, say in `tf.data`.
-    return not tf.distribute.in_cross_replica_context()
-  if tf.executing_eagerly():
-    return False
-  probe = tf.constant(0).op
-  device = tf.DeviceSpec.from_string(probe.device).device_type
-  return device == "TPU" or "_tpu_replicate" in probe.node_def.attr
-
-
 def kernel(
   signals: tf.Tensor,
   kernels: tuple[tf.Tensor, ...],
