@@ -108,8 +108,12 @@ def _graph_and_jit(
   def run(jit: bool) -> Run:
     signals = _signals(work["batch"], work["samples"])
     function = make()
-    # Of one argument: each more costs some microseconds a call.
-    compiled = tf.function(lambda s: function(s), jit_compile=jit)
+
+    @tf.function(jit_compile=jit)
+    def compiled(signals: tf.Tensor) -> Any:
+      # Of one argument: each more costs some microseconds a call.
+      return function(signals)
+
     call = functools.partial(compiled, signals)
     if truth is not None:
       return Run(call, np.asarray, truth(), by_bin=True)

@@ -10,6 +10,7 @@ another's place; the rows named "in the cache" leave out what lies around.
 """
 
 import contextlib
+import functools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -50,14 +51,9 @@ _FFT_FORMS: dict[str, tuple[Callable[[dict], Patch], bool]] = {
   "as it is, graph": (lambda work: contextlib.nullcontext(), False),
   "all frames at once, XLA": (lambda work: _blocks(1 << 40), True),
   "all frames at once, graph": (lambda work: _blocks(1 << 40), False),
-  "blocks of 128 frames, XLA": (
-    lambda work: _blocks(128 * work["fft_length"]),
-    True,
-  ),
-  "blocks in a loop, graph": (
-    lambda work: mock.patch.object(tf, "switch_case", _in_turn),
-    False,
-  ),
+  "blocks of 2^16 samples, XLA": (lambda work: _blocks(1 << 16), True),
+  "blocks of 2^16 samples, graph": (lambda work: _blocks(1 << 16), False),
+  "blocks of 2^20 samples, XLA": (lambda work: _blocks(1 << 20), True),
   "frames joined from slices, XLA": (
     lambda work: _framing(shape_ops.frame),
     True,
@@ -66,6 +62,8 @@ _FFT_FORMS: dict[str, tuple[Callable[[dict], Patch], bool]] = {
     lambda work: _framing(_padded_slices),
     True,
   ),
+  "frames ready in the cache, XLA": (lambda work: _no_framing(), True),
+  "frames ready in the cache, graph": (lambda work: _no_framing(), False),
 }
 _KERNEL_FORMS: dict[str, Callable[[], Patch]] = {
   "as it is": contextlib.nullcontext,
@@ -84,14 +82,7 @@ _KERNEL_FORMS: dict[str, Callable[[], Patch]] = {
 
 
 def _blocks(samples: int) -> Patch:
-  return mock.patch.object(stft_ops, "_BLOCK_SIZE", samples)
-
-
-def _in_turn(other: tf.Tensor, branches: list[Callable]) -> tuple:
-  """Does what `tf.switch_case` does where XLA compiles it."""
-  del other
-  with _framing(shape_ops.frame):  # What is written in place is slow outside.
-    return branches[1]()
+  return mock.patch.multiple(block_ops, _BLOCK_SIZE=samples, _TURN_SIZE=samples)
 
 
 def _framing(frame: Callable[..., tf.Tensor]) -> Patch:
@@ -106,6 +97,45 @@ def _framing(frame: Callable[..., tf.Tensor]) -> Patch:
 
   return mock.patch.object(
     shape_ops, "write_windowed_frames", write_windowed_frames
+  )
+
+
+def _no_framing() -> Patch:
+  """Leaves out the frames: those of a block are there, whatever they are."""
+  constants: dict[tuple, tf.Tensor] = {}
+
+  def write_windowed_frames(
+    frames: tf.Tensor, signals: tf.Tensor, window: tf.Tensor, frame_step: int
+  ) -> tf.Tensor:
+    # One column, lest XLA takes the transform out of the loop.
+    return tf.raw_ops.TensorStridedSliceUpdate(
+      input=frames,
+      begin=[0, 0, 0],
+      end=[*frames.shape[:2], 1],
+      strides=[1, 1, 1],
+      value=signals[:, : frames.shape[1], tf.newaxis],
+    )
+
+  def windowed_frames(
+    signals: tf.Tensor,
+    window: tf.Tensor,
+    frame_step: int,
+    padded_length: int,
+    spare: int = 0,
+  ) -> tf.Tensor:
+    *leading, samples = signals.shape
+    count = (samples - spare - window.shape[0]) // frame_step + 1
+    shape = (*leading, count, padded_length)
+    if shape not in constants:
+      noise = np.random.default_rng(0).standard_normal(shape)
+      with tf.init_scope():
+        constants[shape] = tf.constant(noise, tf.float32)
+    return constants[shape]
+
+  return mock.patch.multiple(
+    shape_ops,
+    write_windowed_frames=write_windowed_frames,
+    windowed_frames=windowed_frames,
   )
 
 
@@ -155,55 +185,49 @@ def _spectrogram(
   return lambda: function(signals)
 
 
-def _ready_frames(work: dict, jit_compile: bool) -> Callable[[], tf.Tensor]:
-  """Returns the work on clips whose frames lie in the cache: no framing.
+def _products_of_ready_frames(
+  work: dict, mode: bool, jit_compile: bool
+) -> Callable[[], tf.Tensor]:
+  """Returns the product in one sum, of frames that are there, and the mode."""
+  rows = benchmark_peers.frames(benchmark_peers.noise(work), work)
+  frames = tf.constant(rows.reshape(-1, work["frame_length"]))
+  kernels = _both_kernels(work)
 
-  XLA would take work that is the same in each turn out of the loop, so that
-  form multiplies the frames first, which is one pass more.
-  """
-  clip = {**work, "batch": 1}
-  rows = benchmark_peers.frames(benchmark_peers.noise(clip), clip)[0]
-  missing = work["fft_length"] - work["frame_length"]
-  frames = tf.constant(np.pad(rows, ((0, 0), (0, missing))))
+  def run(frames: tf.Tensor) -> tf.Tensor:
+    product = tf.matmul(frames, kernels)
+    return _log(product, work) if mode else product
 
-  def transform(frames: tf.Tensor) -> tf.Tensor:
-    spectrum = tf.signal.rfft(frames)
-    parts = tf.math.real(spectrum), tf.math.imag(spectrum)
-    return spectrum_ops.log(spectrum_ops.power(*parts), work["floor"])
+  return functools.partial(tf.function(run, jit_compile=jit_compile), frames)
 
-  if not jit_compile:
-    return _side_by_side(lambda i: transform(frames), work)
-  bins = work["fft_length"] // 2 + 1
-  signature = tf.TensorSpec([len(rows), bins], tf.float32)
 
-  @tf.function(jit_compile=True)
-  def run() -> tf.Tensor:
-    return tf.map_fn(
-      lambda i: transform(frames * tf.cast(i, tf.float32)),
-      tf.range(work["batch"]),
-      fn_output_signature=signature,
-    )
+def _log(product: tf.Tensor, work: dict) -> tf.Tensor:
+  parts = tf.split(product, 2, axis=1)
+  return spectrum_ops.log(spectrum_ops.power(*parts), work["floor"])
 
-  return run
+
+def _both_kernels(work: dict) -> tf.Tensor:
+  window = window_ops.window("hann", work["frame_length"], scaling="density")
+  kernels = dft_ops.fourier_kernels(window, work["fft_length"])
+  return tf.constant(np.concatenate(kernels, axis=1), tf.float32)
 
 
 def _products_in_cache(work: dict) -> Callable[[], tf.Tensor]:
   """Returns the product with the kernels clip by clip, without a gradient."""
   signals = tf.constant(benchmark_peers.noise(work))
   sizes = work["frame_length"], work["frame_step"]
-  window = window_ops.window("hann", work["frame_length"], scaling="density")
-  kernels = dft_ops.fourier_kernels(window, work["fft_length"])
-  both = tf.constant(np.concatenate(kernels, axis=1), tf.float32)
+  both = _both_kernels(work)
   covered = (work["samples"] - sizes[0]) // sizes[1] * sizes[1] + sizes[0]
 
   def transform(i: tf.Tensor) -> tf.Tensor:
     clip = tf.slice(signals, [i, 0], [1, covered])
     frames = shape_ops.frame(tf.reshape(clip, [-1]), *sizes)
     terms = stft_ops._multiply(frames, both, "default")
-    parts = tf.split(stft_ops._sum(terms), 2, axis=1)
-    return spectrum_ops.log(spectrum_ops.power(*parts), work["floor"])
+    return _log(stft_ops._sum(terms), work)
 
-  return _side_by_side(transform, work)
+  clip = tf.function(transform, autograph=False)
+  call = clip.get_concrete_function(tf.TensorSpec([], tf.int32))
+  clips = tf.range(work["batch"])
+  return tf.function(lambda: block_ops.calls(call, clips)[0], autograph=False)
 
 
 def _steps(work: dict) -> dict[str, Callable[[], tf.Tensor]]:
@@ -216,16 +240,6 @@ def _steps(work: dict) -> dict[str, Callable[[], tf.Tensor]]:
       forms[name] = makers["tfspec layer, jit"]().call
       forms[name]()  # Traced once, with what is in place now.
   return {**forms, "Keras' layer": makers["keras, jit"]().call}
-
-
-def _side_by_side(
-  transform: Callable[[tf.Tensor], tf.Tensor], work: dict
-) -> Callable[[], tf.Tensor]:
-  """Returns a graph of what is made of the number of each clip."""
-  clip = tf.function(transform, autograph=False)
-  call = clip.get_concrete_function(tf.TensorSpec([], tf.int32))
-  clips = tf.range(work["batch"])
-  return tf.function(lambda: block_ops.calls(call, clips)[0], autograph=False)
 
 
 def _ratios(work: dict, kind: str, floor: str, forms: dict) -> Iterator[float]:
@@ -278,13 +292,10 @@ def main(argv: list[str]) -> None:
   benchmark_peers.limit_threads(tf, _THREADS.value)
 
   def fft_forms(work: dict) -> dict:
-    forms = {
+    return {
       name: _spectrogram(work, "fft", patch(work), jit_compile)
       for name, (patch, jit_compile) in _FFT_FORMS.items()
     }
-    forms["frames ready in the cache, XLA"] = _ready_frames(work, True)
-    forms["frames ready in the cache, graph"] = _ready_frames(work, False)
-    return forms
 
   def kernel_forms(work: dict) -> dict:
     forms = {
@@ -292,6 +303,12 @@ def main(argv: list[str]) -> None:
       for name, form in _KERNEL_FORMS.items()
     }
     forms["clips in the cache, no gradient"] = _products_in_cache(work)
+    for mode, name in ((False, "bare product"), (True, "product and mode")):
+      for jit_compile, way in ((True, "XLA"), (False, "graph")):
+        if mode or jit_compile:  # A bare product in a graph is what is 1 here.
+          forms[f"{name} of ready frames, {way}"] = _products_of_ready_frames(
+            work, mode, jit_compile
+          )
     return forms
 
   works = ["W1", "W2", "W3"]
