@@ -7,31 +7,31 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tools import train_example
+from tools import prompts, train_example, trained_kernels
 
 _SPEECH = pathlib.Path(__file__).parent / "testdata" / "speech"
 
 
 def test_clips_and_their_split():
-  clips = train_example.load_clips(_SPEECH)
+  clips = prompts.load(_SPEECH, shortest=200)[0]
   # Three of each language, but for the Russian is.wav, which is empty.
   assert np.bincount(clips.labels).tolist() == [3, 3, 3, 3, 2]
   for i, file in enumerate(clips.files):
-    assert file.split("/")[-2] == train_example.LANGUAGES[clips.labels[i]]
+    assert file.split("/")[-2] == prompts.LANGUAGES[clips.labels[i]]
     assert not clips.signals[i, clips.lengths[i] :].any()
-  training, held_out = train_example.split(clips, seed=1)
+  training, held_out = prompts.split(clips, seed=1)
   assert np.bincount(held_out.labels).tolist() == [1] * 5
   assert sorted([*training.files, *held_out.files]) == sorted(clips.files)
-  again = train_example.split(clips, seed=1)
+  again = prompts.split(clips, seed=1)
   assert again[1].files.tolist() == held_out.files.tolist()
-  others = [train_example.split(clips, seed)[1].files for seed in range(2, 6)]
+  others = [prompts.split(clips, seed)[1].files for seed in range(2, 6)]
   assert any(other.tolist() != held_out.files.tolist() for other in others)
 
 
 def test_what_pads_a_clip_does_not_matter():
   keras.utils.set_random_seed(1)
   model = train_example.make_model()
-  clip = train_example.load_clips(_SPEECH).signals[:1, :5003]
+  clip = prompts.load(_SPEECH, shortest=200)[0].signals[:1, :5003]
   lengths = np.array([5003], np.int32)
   expected = model({"signals": clip, "lengths": lengths})
   for value, samples in ((0.0, 6000), (0.5, 9001)):
@@ -44,10 +44,10 @@ def test_what_pads_a_clip_does_not_matter():
 
 
 def test_what_a_bin_hears_far_from_its_frequency():
-  kernels = train_example.kernels_of(train_example.front_end())
-  assert train_example.heard_far(kernels) < -80
+  kernels = trained_kernels.kernels_of(train_example.front_end())
+  assert trained_kernels.heard_far(kernels) < -80
   kernels[:, 10] += 0.01 * kernels[:, 90]
-  found = train_example.heard_far(kernels)
+  found = trained_kernels.heard_far(kernels)
   assert found == pytest.approx(-40, abs=0.1)
 
 
@@ -68,11 +68,11 @@ def test_the_whole_way(tmp_path, capsys):
   contents = (_SPEECH / "fr" / "queue-thankyou.wav").read_bytes()
   served = signatures["wav"](wav_bytes=[contents])
   best = int(np.argmax(served["probabilities"]))
-  assert served["language"].numpy()[0].decode() == train_example.LANGUAGES[best]
+  assert served["language"].numpy()[0].decode() == prompts.LANGUAGES[best]
   model = keras.saving.load_model(output / "model.keras", compile=False)
-  trained = train_example.kernels_of(model.get_layer("spectrogram"))
-  fourier = train_example.kernels_of(train_example.front_end())
-  moved = train_example.relative_change(fourier, trained)
+  trained = trained_kernels.kernels_of(model.get_layer("spectrogram"))
+  fourier = trained_kernels.kernels_of(train_example.front_end())
+  moved = trained_kernels.relative_change(fourier, trained)
   assert np.max(moved) == pytest.approx(found["moved"])
 
 

@@ -7,12 +7,9 @@ docs/training.md explains it and shows what came out.
 """
 
 import argparse
-import collections
 import dataclasses
-import hashlib
 import math
 import pathlib
-import re
 import shutil
 import tempfile
 import time
@@ -26,13 +23,10 @@ from absl import logging
 
 import tfspec
 from tests import cpp_loader
-from tfspec import plot
+from tools import prompts, trained_kernels
+from tools.prompts import LANGUAGES, RATE_HZ, Clips
 
-LANGUAGES = ("en", "es", "fr", "it", "ru")
-_RATE_HZ = 8000
-_SAMPLES = 2 * _RATE_HZ  # Of a clip in training: it is cut, or filled up.
 _BATCH = 32
-_HELD_OUT = 0.2
 KINDS = ("fixed", "trainable")
 # The kernels wait until the rest is trained: Adam's first steps change each
 # weight by the learning rate, however small the gradient. The kernels' largest
@@ -42,35 +36,6 @@ _FIRST_RATE = 2e-3
 # mostly that of the weakest bins, which are rounding errors.
 _FLOOR = 1e-3
 _ANSWERS = 50  # Held-out files that are sent to the exported model.
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Clips:
-  """Clips of speech, cut or filled up to `_SAMPLES`.
-
-  Attributes:
-    files: Where they come from.
-    signals: Float32 `[clips, samples, 1]`.
-    lengths: How many samples of each are its own.
-    labels: Index in `LANGUAGES` of each.
-  """
-
-  files: np.ndarray
-  signals: np.ndarray
-  lengths: np.ndarray
-  labels: np.ndarray
-
-  def __len__(self) -> int:
-    return len(self.files)
-
-  def __getitem__(self, index: np.ndarray) -> "Clips":
-    values = (getattr(self, f.name) for f in dataclasses.fields(self))
-    return Clips(*(value[index] for value in values))
-
-  @property
-  def inputs(self) -> dict[str, np.ndarray]:
-    """What the model takes."""
-    return {"signals": self.signals, "lengths": self.lengths}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,85 +59,6 @@ class Result:
     return self.answers[kind] == self.held_out.labels
 
 
-def language_of(path: pathlib.Path) -> str | None:
-  """Returns the language that a folder of a path names, such as `en_US`."""
-  for part in path.parts[:-1]:
-    if re.match(rf"({'|'.join(LANGUAGES)})(_|$)", part):
-      return part[:2]
-  return None
-
-
-def load_clips(corpus: pathlib.Path) -> Clips:
-  """Reads the clips of a corpus, and says which it leaves out.
-
-  Args:
-    corpus: Folder with a folder of WAV files, at any depth, for each language.
-
-  Returns:
-    All clips that hold speech, each once.
-
-  Raises:
-    ValueError: If there is a language without clips.
-  """
-  owners = collections.defaultdict(list)
-  left_out = collections.Counter()
-  for path in sorted(corpus.rglob("*.wav")):
-    language = language_of(path.relative_to(corpus))
-    if language is None or "silence" in path.parts:
-      left_out["not speech of a language"] += 1
-    else:
-      digest = hashlib.sha256(path.read_bytes()).digest()
-      owners[digest].append((str(path), LANGUAGES.index(language)))
-  files, labels = [], []
-  for copies in owners.values():
-    if len({label for _, label in copies}) > 1:  # Tones and the like.
-      left_out["the same in several languages"] += len(copies)
-      continue
-    left_out["a copy"] += len(copies) - 1
-    files.append(copies[0][0])
-    labels.append(copies[0][1])
-
-  def read(path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    signals, _ = tfspec.data.load_wav(path, 1, _RATE_HZ)
-    signals = signals[:_SAMPLES]
-    length = tf.shape(signals)[0]
-    signals = tf.pad(signals, [[0, _SAMPLES - length], [0, 0]])
-    return tf.ensure_shape(signals, [_SAMPLES, 1]), length
-
-  dataset = tf.data.Dataset.from_tensor_slices(files)
-  dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE)
-  signals, lengths = next(iter(dataset.batch(len(files))))
-  clips = Clips(
-    np.array(files), signals.numpy(), lengths.numpy(), np.array(labels)
-  )
-  is_long = clips.lengths >= front_end().spectrogram_config.frame_length
-  left_out["shorter than a frame"] += int(np.sum(~is_long))
-  clips = clips[is_long]
-  counts = np.bincount(clips.labels, minlength=len(LANGUAGES))
-  if not counts.all():
-    raise ValueError(
-      "corpus must have clips of each language. Got: "
-      f"{dict(zip(LANGUAGES, counts.tolist(), strict=True))} in {corpus}."
-    )
-  _say(
-    f"{len(clips)} clips; left out: "
-    + ", ".join(f"{count} ({why})" for why, count in left_out.items() if count)
-  )
-  return clips
-
-
-def split(clips: Clips, seed: int) -> tuple[Clips, Clips]:
-  """Returns clips to train with and clips held out, of each language alike."""
-  random = np.random.default_rng(seed)
-  train, held_out = [], []
-  for label in range(len(LANGUAGES)):
-    indices = random.permutation(np.flatnonzero(clips.labels == label))
-    count = math.ceil(_HELD_OUT * len(indices))
-    held_out.append(indices[:count])
-    train.append(indices[count:])
-  return clips[np.concatenate(train)], clips[np.concatenate(held_out)]
-
-
 def front_end() -> tfspec.layers.STFTSpectrogram:
   """Returns the layer, its kernels fixed at the Fourier transform."""
   return tfspec.layers.STFTSpectrogram(
@@ -180,7 +66,7 @@ def front_end() -> tfspec.layers.STFTSpectrogram:
     frame_length=200,
     frame_step=80,
     fft_length=256,
-    sample_rate_hz=_RATE_HZ,
+    sample_rate_hz=RATE_HZ,
     floor=_FLOOR,
     trainable=False,
     name="spectrogram",
@@ -319,7 +205,7 @@ def check_answers(
   requests, expected = [], []
   for file in files:
     requests.append(("wav", {"wav_bytes": [pathlib.Path(file).read_bytes()]}))
-    signals, _ = tfspec.data.load_wav(file, 1, _RATE_HZ)
+    signals, _ = tfspec.data.load_wav(file, 1, RATE_HZ)
     inputs = {"signals": signals[None], "lengths": tf.shape(signals)[:1]}
     expected.append(model(inputs, training=False))
   with tempfile.TemporaryDirectory() as name:
@@ -342,100 +228,6 @@ def check_answers(
   return largest
 
 
-def kernels_of(layer: tfspec.layers.STFTSpectrogram) -> np.ndarray:
-  """Returns the kernels as complex numbers, `[frame_length, num_bins]`."""
-  if not layer.built:
-    layer.build((None, None, 1))
-  real, imag = layer.get_weights()
-  return real[:, 0] + 1j * imag[:, 0]
-
-
-def relative_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-  """Returns how far the kernel of each bin moved, relative to its norm."""
-  norm = np.linalg.norm(before, axis=0)
-  return np.linalg.norm(after - before, axis=0) / norm
-
-
-def heard_far(kernels: np.ndarray) -> float:
-  """Returns what bins hear of tones more than 1 kHz away, in decibels.
-
-  It is that of the bin that hears most of them, relative to its own frequency.
-  """
-  loudest = []
-  for bin_hertz, kernel in zip(_bins_hertz(kernels), kernels.T, strict=True):
-    hertz, response = _response(kernel)
-    loudest.append(np.max(response[np.abs(hertz - bin_hertz) > 1000]))
-  return float(np.max(loudest))
-
-
-def draw(before: np.ndarray, after: np.ndarray, path: pathlib.Path) -> None:
-  """Draws how kernels moved.
-
-  Args:
-    before: The kernels of the Fourier transform, as `kernels_of` returns them.
-    after: The trained ones.
-    path: PNG file to write.
-  """
-  frame_length, num_bins = before.shape
-  hertz = _bins_hertz(before)
-  moved = relative_change(before, after)
-  figure = plot.new_figure(figsize=(10, 6.4))
-  (top_left, top_right), bottom = figure.subplots(2, 2)
-  blocks = np.abs(after - before).T.reshape(num_bins, -1, _RATE_HZ // 1000)
-  image = top_left.imshow(
-    1e3 * np.sqrt(np.mean(blocks**2, axis=2)),
-    origin="lower",
-    aspect="auto",
-    cmap="magma",
-    interpolation="nearest",
-    extent=(0, 1e3 * frame_length / _RATE_HZ, 0, _RATE_HZ / 2),
-  )
-  top_left.set_title("Change of each kernel over the frame")
-  top_left.set_xlabel("time in the frame (milliseconds)")
-  top_left.set_ylabel("frequency of the bin (Hz)")
-  figure.colorbar(image, ax=top_left, label="RMS of the change (thousandths)")
-  top_right.plot(hertz, 100 * moved, color="tab:purple")
-  top_right.set_title("Change of each kernel, relative to its norm")
-  top_right.set_xlabel("frequency of the bin (Hz)")
-  top_right.set_ylabel("L2 norm of the change (%)")
-  top_right.set_ylim(0)
-  for axis, index, rank in zip(
-    bottom, _extremes(moved), ("most", "least"), strict=True
-  ):
-    for kernels, label, style in (
-      (before, "Fourier", {"color": "0.7", "linewidth": 2}),
-      (after, "trained", {"color": "tab:purple", "linewidth": 1}),
-    ):
-      axis.plot(*_response(kernels[:, index]), label=label, **style)
-    axis.set_title(
-      f"The bin of {hertz[index]:.0f} Hz, which moved {rank}: "
-      f"{moved[index]:.1%}"
-    )
-    axis.set_xlabel("frequency of a tone (Hz)")
-    axis.set_ylabel("magnitude (dB, relative)")
-    axis.set_ylim(-90, 5)
-    axis.legend()
-  figure.savefig(path, dpi=80)
-
-
-def _bins_hertz(kernels: np.ndarray) -> np.ndarray:
-  num_bins = kernels.shape[1]
-  return np.arange(num_bins) * _RATE_HZ / 2 / (num_bins - 1)
-
-
-def _extremes(moved: np.ndarray) -> tuple[int, int]:
-  return int(np.argmax(moved)), int(np.argmin(moved))
-
-
-def _response(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Returns frequencies, and what a kernel makes of tones of them, in dB."""
-  size = 4096
-  # The conjugate: the kernel of a bin turns the other way than its tone.
-  magnitude = np.abs(np.fft.fft(np.conj(kernel), size))[: size // 2]
-  hertz = np.arange(size // 2) * _RATE_HZ / size
-  return hertz, 20 * np.log10(magnitude / np.max(magnitude) + 1e-9)
-
-
 def compare(clips: Clips, seed: int, epochs: int, rate: float) -> Result:
   """Trains a model, then on with its kernels fixed and, again, trainable.
 
@@ -445,7 +237,7 @@ def compare(clips: Clips, seed: int, epochs: int, rate: float) -> Result:
     epochs: Passes before, and passes after.
     rate: Learning rate after.
   """
-  training, held_out = split(clips, seed)
+  training, held_out = prompts.split(clips, seed)
   keras.utils.set_random_seed(seed)
   first = make_model()
   fit(first, training, _FIRST_RATE, epochs, seed, f"seed {seed}, first")
@@ -508,19 +300,26 @@ def run(
     no compiler; "moved", the largest relative change of a kernel.
   """
   output.mkdir(parents=True)
-  clips = load_clips(corpus)
+  clips, left_out = prompts.load(
+    corpus, front_end().spectrogram_config.frame_length
+  )
+  _say(
+    f"{len(clips)} clips; left out: "
+    + ", ".join(f"{count} ({why})" for why, count in left_out.items())
+  )
   results = [compare(clips, seed, epochs, rate) for seed in seeds]
   results[0].model.save(output / "model.keras")
   lines = list(table(results))
   (output / "accuracy.md").write_text("\n".join(lines) + "\n")
   # From here on the file is all that is left of the training.
   model = keras.saving.load_model(output / "model.keras", compile=False)
-  before = kernels_of(front_end())
-  after = kernels_of(model.get_layer("spectrogram"))
-  draw(before, after, output / "kernels.png")
+  before = trained_kernels.kernels_of(front_end())
+  after = trained_kernels.kernels_of(model.get_layer("spectrogram"))
+  trained_kernels.draw(before, after, output / "kernels.png")
+  far = [trained_kernels.heard_far(kernels) for kernels in (before, after)]
   _say(
     "tones more than 1 kHz from a bin: heard at up to "
-    f"{heard_far(before):.0f} dB before, {heard_far(after):.0f} dB after"
+    f"{far[0]:.0f} dB before, {far[1]:.0f} dB after"
   )
   model = served_model(model)
   export = output / "models" / "language" / "1"
@@ -543,7 +342,7 @@ def run(
   return {
     "verified": report.ok,
     "difference": difference,
-    "moved": float(np.max(relative_change(before, after))),
+    "moved": float(np.max(trained_kernels.relative_change(before, after))),
   }
 
 
