@@ -324,7 +324,8 @@ def test_unknown_rank_is_refused():
     (12, 100, 24, (50, 20, 64)),  # Two clips of three frames in a block.
     (13, 100, 24, (50, 20, 64)),  # No number but one divides the batch.
     (3, 500, 7, (50, 20, 64)),  # Parts of a clip, the last of them cut.
-    (3, 496, 1, (50, 20, 64)),
+    (3, 496, 1, (50, 20, 64)),  # Many parts, in groups that end past the clip.
+    (2, 650, 3, (50, 20, 64)),  # Groups of fewer parts than there may be.
     (1, 500, 7, (50, 20, 64)),
     (3, 200, 30, (70, 2, 70)),  # More hops in a frame than are joined.
     (3, 900, 4, (20, 20, 33)),  # No overlap.

@@ -131,13 +131,16 @@ def apply(
   else:
     matrices = [tf.constant(_kernels(config)[p], signals.dtype) for p in parts]
   arguments = signals, matrices, config.frame_step, padding, config.precision
-  if device_ops.is_tpu():
-    if config.mode in _POWER_MODES:
-      return finish({"power": tpu_ops.power(*arguments)})
-    values = tpu_ops.kernel(*arguments)
-  else:
-    values = stft_ops.kernel(*arguments, window_ops.is_flat(window(config)))
-  return finish(dict(zip(parts, values, strict=True)))
+
+  def finish_parts(*values: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    return finish(dict(zip(parts, values, strict=True)))
+
+  if not device_ops.is_tpu():
+    flat = window_ops.is_flat(window(config))
+    return stft_ops.kernel(*arguments, flat, finish_parts)
+  if config.mode in _POWER_MODES:
+    return finish({"power": tpu_ops.power(*arguments)})
+  return finish_parts(*tpu_ops.kernel(*arguments))
 
 
 def apply_mode(

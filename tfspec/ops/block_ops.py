@@ -1,8 +1,9 @@
 """Work on frames in blocks, each small enough for the processor's cache."""
 
 import dataclasses
-import functools
+import math
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -15,6 +16,10 @@ Results = tuple[tf.Tensor, ...]
 # XLA computes in its turn.
 _BLOCK_SIZE = 1 << 20
 _TURN_SIZE = 1 << 18
+
+# How many parts of a long clip are computed before they are written to their
+# place: enough to keep some threads busy, few enough to take little room.
+_PARTS_AT_A_TIME = 8
 
 
 def in_blocks(
@@ -47,164 +52,269 @@ def in_blocks(
     The tuple, each `[batch, num_frames, features]`.
   """
   batch = signals.shape[0]
-  covered = (num_frames - 1) * frame_step + window.shape[0]
+  frame_length = window.shape[0]
+  covered = (num_frames - 1) * frame_step + frame_length
 
-  def transform_all(signals: tf.Tensor) -> Results:
-    # The rows of a matrix are cut out without a copy.
-    signals = signals[0, :covered] if batch == 1 else signals[:, :covered]
+  def transform_all(signals: tf.Tensor, spare: int = 0) -> Results:
+    single = signals.shape[0] == 1
+    if single:  # The rows of a matrix are cut out without a copy.
+      signals = tf.reshape(signals, [-1])
     results = transform(
-      shape_ops.windowed_frames(signals, window, frame_step, fft_length)
+      shape_ops.windowed_frames(signals, window, frame_step, fft_length, spare)
     )
-    return tuple(r[tf.newaxis] for r in results) if batch == 1 else results
+    return tuple(r[tf.newaxis] for r in results) if single else results
 
   compiled = device_ops.is_compiled_for_cpu()
-  block_frames = (_TURN_SIZE if compiled else _BLOCK_SIZE) // fft_length
+  most = (_TURN_SIZE if compiled else _BLOCK_SIZE) // fft_length
   # What is compiled is faster in blocks even if there is but one.
-  if batch * num_frames <= (0 if compiled else block_frames):
-    return transform_all(signals)
-  # More clips than one in a block are worth it only while they are short.
-  most = max(1, block_frames // 4 // num_frames)
-  parts = -(-num_frames // max(1, block_frames))
-  blocks = _Blocks(
-    transform,
-    window,
-    frame_step,
-    fft_length,
-    batch,
-    num_frames,
-    clips=max(n for n in range(1, most + 1) if batch % n == 0),
-    parts=parts,
-    frames=-(-num_frames // parts),
-  )
+  if batch * num_frames <= (0 if compiled else most):
+    return transform_all(signals[:, :covered])
+  blocks = part(batch, num_frames, frame_length, frame_step, most)
+
+  def in_turn(signals: tf.Tensor) -> Results:
+    def transform_block(block: tf.Tensor, frames: tf.Tensor) -> tuple:
+      frames = shape_ops.write_windowed_frames(
+        frames, block, window, frame_step
+      )
+      return transform(frames), frames
+
+    shape = [blocks.clips, blocks.frames, fft_length]
+    return blocks.in_turn(
+      transform_block, signals, tf.zeros(shape, signals.dtype)
+    )
 
   @tf.custom_gradient
   def compute(signals: tf.Tensor) -> tuple[Results, Callable]:
     def gradient(*upstream: tf.Tensor) -> tf.Tensor:
       with tf.GradientTape() as tape:
         tape.watch(signals)
-        results = transform_all(signals)
+        results = transform_all(signals[:, :covered])
       return tape.gradient(results, signals, upstream)
 
     if compiled:
-      return blocks.in_turn(signals), gradient
+      return in_turn(signals), gradient
     if tf.executing_eagerly():
-      return blocks.one_by_one(signals), gradient
+      return blocks.one_by_one(transform_all, signals), gradient
     # 0 for a graph on a CPU. For other devices and XLA 1; of the two branches
     # XLA then compiles the second alone.
     other = tf.raw_ops.DeviceIndex(device_names=["CPU"])
     branches = [
-      functools.partial(blocks.side_by_side, signals),
-      functools.partial(transform_all, signals),
+      lambda: blocks.side_by_side(transform_all, signals),
+      lambda: transform_all(signals[:, :covered]),
     ]
     return tf.switch_case(other, branches), gradient
 
   return compute(signals)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Blocks:
-  """The frames of a batch, parted into blocks of one size."""
+def part(
+  batch: int, num_frames: int, frame_length: int, frame_step: int, most: int
+) -> "Blocks":
+  """Parts the frames of a batch into blocks of one size.
 
-  transform: Callable[[tf.Tensor], Results]
-  window: tf.Tensor
+  Args:
+    batch: Clips, at least one.
+    num_frames: Frames of a clip, at least one.
+    frame_length: Samples in a frame.
+    frame_step: Samples between the starts of two frames.
+    most: How many frames a block may have; it has at least one.
+
+  Returns:
+    The blocks.
+  """
+  # More clips than one are worth it only while they are short.
+  clips = max(1, most // 4 // num_frames)
+  parts = -(-num_frames // max(1, most))
+  groups = -(-parts // _PARTS_AT_A_TIME)
+  # As many parts in each group, all of one size.
+  frames = -(-num_frames // (groups * -(-parts // groups)))
+  return Blocks(
+    frame_length,
+    frame_step,
+    batch,
+    num_frames,
+    clips=max(n for n in range(1, clips + 1) if batch % n == 0),
+    groups=groups,
+    parts=-(-num_frames // frames),
+    frames=frames,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+  """The frames of a batch, in blocks of one size, as `part` returns them."""
+
+  frame_length: int
   frame_step: int
-  fft_length: int
   batch: int
   num_frames: int
   clips: int  # In a block: one, if it is only a part of a clip.
+  groups: int  # Of the parts of a clip.
   parts: int  # Of a clip.
   frames: int  # Of each clip in a block.
 
-  def one_by_one(self, signals: tf.Tensor) -> Results:
-    """Computes the blocks eagerly."""
-    signals = self._extend(signals)
-    results = [self._transform(signals, i) for i in tf.range(self._count)]
+  def one_by_one(
+    self, transform: Callable[[tf.Tensor, int], Results], signals: tf.Tensor
+  ) -> Results:
+    """Computes the blocks eagerly; see `side_by_side`."""
+    results = [
+      self._transform(transform, signals, start, past_end=True)
+      for start in self._starts
+    ]
     return tuple(self._join(tf.stack(r)) for r in zip(*results, strict=True))
 
-  def side_by_side(self, signals: tf.Tensor) -> Results:
+  def side_by_side(
+    self, transform: Callable[[tf.Tensor, int], Results], signals: tf.Tensor
+  ) -> Results:
     """Computes blocks on several threads, each of them on one.
 
     By what `tf.data` is built on: the calls of a function run at the same time,
     but each of them on one thread from the first operation to the last. What
     one leaves in the cache is there for the next.
+
+    Args:
+      transform: Makes results `[clips, frames, features]` of the samples of a
+        block, `[clips, samples]`, behind which there are so many more as its
+        second argument says.
+      signals: `[batch, samples]`.
+
+    Returns:
+      What it makes of all blocks, each `[batch, num_frames, features]`.
     """
-    signals = self._extend(signals)
+    past_end = self.groups == 1
     function = tf.function(
-      functools.partial(self._transform, signals), autograph=False
+      lambda start: self._transform(transform, signals, start, past_end),
+      autograph=False,
     )
     call = function.get_concrete_function(tf.TensorSpec([], tf.int32))
-    return tuple(map(self._join, calls(call, tf.range(self._count))))
+    if past_end:
+      return tuple(map(self._join, calls(call, tf.constant(self._starts))))
+    together = -(-self.parts // self.groups)
+    size = together * self.frames
 
-  def in_turn(self, signals: tf.Tensor) -> Results:
-    """Computes block after block in a loop of XLA, all in the same memory."""
+    def write(i: tf.Tensor, results: list[tf.Tensor]) -> tuple:
+      # The last group of a clip ends where the clip does.
+      frame = tf.minimum(i % self.groups * size, self.num_frames - size)
+      start = i // self.groups * self.num_frames + frame
+      values = calls(call, start + tf.range(together) * self.frames)
+      for j, value in enumerate(values):
+        first = tf.cast(start, tf.int64) * value.shape[-1]
+        results[j] = tf.raw_ops.TensorStridedSliceUpdate(
+          input=results[j],
+          begin=[first],
+          end=[first + size * value.shape[-1]],
+          strides=tf.constant([1], tf.int64),
+          value=tf.reshape(value, [-1]),
+        )
+      return i + 1, results
+
+    # In one row, which is written faster than a matrix; not `tf.zeros`, which
+    # may become a constant, and is then copied before it is written to.
+    shapes = [[self.batch, self.num_frames, r.shape[-1]] for r in call.outputs]
+    results = [
+      tf.raw_ops.Empty(shape=[math.prod(s)], dtype=r.dtype, init=True)
+      for s, r in zip(shapes, call.outputs, strict=True)
+    ]
+    _, results = tf.while_loop(
+      lambda i, _: i < self.batch * self.groups,
+      write,
+      [0, results],
+      parallel_iterations=1,
+    )
+    return tuple(map(tf.reshape, results, shapes))
+
+  def in_turn(
+    self,
+    transform: Callable[[tf.Tensor, Any], tuple[Results, Any]],
+    signals: tf.Tensor,
+    state: Any = (),
+  ) -> Results:
+    """Computes block after block in a loop of XLA, without a gradient.
+
+    Args:
+      transform: Makes results `[clips, frames, features]` of the samples of a
+        block, `[clips, samples]`, and the next state of a state.
+      signals: `[batch, samples]`.
+      state: The first state, tensors.
+
+    Returns:
+      What it makes of all blocks, each `[batch, num_frames, features]`.
+    """
     # An operation that only XLA has, imported where it is needed: the one that
     # writes to its operand, at a place that is not known before.
     from tensorflow.compiler.tf2xla.python import xla
 
-    frames = tf.zeros([self.clips, self.frames, self.fft_length], signals.dtype)
+    shape = [self.clips, self._samples(self.frames)]
+    some, _ = transform(tf.zeros(shape, signals.dtype), state)
     results = [
       tf.zeros([self.batch, self.num_frames, values.shape[-1]], values.dtype)
-      for values in self.transform(frames)
+      for values in some
     ]
 
-    def transform_block(
-      i: tf.Tensor, frames: tf.Tensor, results: list[tf.Tensor]
-    ) -> tuple:
-      clip, frame = self._place(i)
+    starts = tf.constant(self._starts)
+
+    def transform_block(i: tf.Tensor, results: list, state: Any) -> tuple:
+      clip, frame = self._place(starts[i])
       # The last part of a clip ends where the clip does.
       frame = tf.minimum(frame, self.num_frames - self.frames)
-      block = self._cut(signals, clip, frame)
-      frames = shape_ops.write_windowed_frames(
-        frames, block, self.window, self.frame_step
-      )
+      block = self._cut(signals, clip, frame, self._samples(self.frames))
+      values, state = transform(block, state)
       place = tf.stack([clip, frame, 0])
       results = [
-        xla.dynamic_update_slice(result, values, place)
-        for result, values in zip(results, self.transform(frames), strict=True)
+        xla.dynamic_update_slice(r, v, place)
+        for r, v in zip(results, values, strict=True)
       ]
-      return i + 1, frames, results
+      return i + 1, results, state
 
-    _, _, results = tf.while_loop(
-      lambda i, *_: i < self._count, transform_block, [0, frames, results]
+    _, results, _ = tf.while_loop(
+      lambda i, *_: i < len(self._starts), transform_block, [0, results, state]
     )
     return tuple(results)
 
   @property
-  def _count(self) -> int:
-    return self.batch // self.clips * self.parts
+  def _starts(self) -> list[int]:
+    """The first frame of each block, counted through all clips."""
+    return [
+      clip * self.num_frames + part * self.frames
+      for clip in range(0, self.batch, self.clips)
+      for part in range(self.parts)
+    ]
 
-  def _place(self, i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the first clip of a block, and its first frame there."""
-    return i // self.parts * self.clips, i % self.parts * self.frames
+  def _place(self, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the clip of a frame, and which of its frames it is."""
+    return start // self.num_frames, start % self.num_frames
 
   def _samples(self, frames: int) -> int:
-    return (frames - 1) * self.frame_step + self.window.shape[0]
+    return (frames - 1) * self.frame_step + self.frame_length
 
   def _cut(
-    self, signals: tf.Tensor, clip: tf.Tensor, frame: tf.Tensor, spare: int = 0
+    self, signals: tf.Tensor, clip: tf.Tensor, frame: tf.Tensor, size: int
   ) -> tf.Tensor:
-    """Returns the samples of the block at a place, `[clips, samples]`."""
+    """Returns so many samples of a block's clips, from a frame on."""
     start = [clip, frame * self.frame_step]
-    size = [self.clips, self._samples(self.frames) + spare]
-    return tf.slice(signals, start, size)
+    return tf.slice(signals, start, [self.clips, size])
 
-  def _extend(self, signals: tf.Tensor) -> tf.Tensor:
-    """Returns signals that have samples for all frames of the last part."""
-    missing = self._samples(self.parts * self.frames) - signals.shape[1]
-    return tf.pad(signals, [[0, 0], [0, missing]]) if missing > 0 else signals
-
-  def _transform(self, signals: tf.Tensor, i: tf.Tensor) -> Results:
-    """Returns the results of a block of signals that are extended."""
-    behind = signals.shape[1] - self._samples(self.parts * self.frames)
-    to_hop = shape_ops.to_whole_hop(self.window.shape[0], self.frame_step)
-    spare = min(to_hop, behind)
-    block = self._cut(signals, *self._place(i), spare)
-    if self.clips == 1:  # The rows of a matrix are cut out without a copy.
-      block = tf.reshape(block, [-1])
-    frames = shape_ops.windowed_frames(
-      block, self.window, self.frame_step, self.fft_length, spare
-    )
-    return self.transform(frames)
+  def _transform(
+    self,
+    transform: Callable[[tf.Tensor, int], Results],
+    signals: tf.Tensor,
+    start: tf.Tensor,
+    past_end: bool,
+  ) -> Results:
+    """Returns the results of a block, of as many frames as all others."""
+    clip, frame = self._place(start)
+    frames = self.parts * self.frames if past_end else self.num_frames
+    behind = signals.shape[1] - self._samples(frames)
+    to_hop = shape_ops.to_whole_hop(self.frame_length, self.frame_step)
+    spare = max(0, min(to_hop, behind))
+    size = self._samples(self.frames) + spare
+    if behind >= 0:
+      return transform(self._cut(signals, clip, frame, size), spare)
+    # The last part of a clip has frames past its end, which are dropped.
+    there = tf.minimum(size, signals.shape[1] - frame * self.frame_step)
+    block = self._cut(signals, clip, frame, there)
+    block = tf.pad(block, [[0, 0], [0, size - there]])
+    return transform(tf.ensure_shape(block, [self.clips, size]), spare)
 
   def _join(self, blocks: tf.Tensor) -> tf.Tensor:
     """Returns `[batch, num_frames, features]`."""

@@ -4,14 +4,13 @@ All of them take signals `[..., samples]`, keep one error bound, and give zero
 frames for clips that have none. Lengths must be resolved and valid.
 """
 
-import itertools
 import math
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from tfspec.ops import block_ops, shape_ops
+from tfspec.ops import block_ops, device_ops, shape_ops
 
 # What `fft` makes of the real and the imaginary part of a spectrum.
 Finish = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]
@@ -20,6 +19,11 @@ Finish = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]
 # float32 sum grows with its length, and those of the parts even out.
 _MIN_PARTS = 4
 _MAX_SUM = 160
+
+# Where XLA compiles for a CPU, kernels of so many values are convolved with
+# blocks of so many frames; larger ones do not stay in the cache beside them.
+_MAX_CONVOLVED = 1 << 18
+_CONVOLVED_FRAMES = 1 << 10
 
 # In radians. Its multiples are spread evenly, and no two of them are equal.
 _GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))
@@ -102,13 +106,16 @@ def kernel(
   padding: str = "valid",
   precision: str = "default",
   flat: bool = False,
+  finish: Finish = lambda *parts: parts,
   name: str | None = None,
 ) -> tuple[tf.Tensor, ...]:
   """Multiplies each frame with each kernel.
 
   The frames are written to memory, where they take `frame_length / frame_step`
   times the room of the signals: with two kernels less than the result, with one
-  up to twice as much. For a TPU there is `tpu_ops.kernel`.
+  up to twice as much. Where XLA compiles for a CPU, and the kernels are small,
+  they are not: blocks of the signals are convolved, one after the other. For a
+  TPU there is `tpu_ops.kernel`.
 
   Args:
     signals: `[..., samples]`, float32 or float64.
@@ -123,23 +130,31 @@ def kernel(
       with a period (a constant has all periods) then give sums of equal terms,
       whose rounding errors are equal too and add up. So each kernel is taken as
       the sum of two uneven ones, which costs twice the products.
+    finish: What to make of the products of all kernels, each
+      `[..., num_bins]`, as in `fft`.
     name: Name scope of the operation.
 
   Returns:
-    For each kernel `[..., num_frames, num_bins]`.
+    What `finish` makes, each `[..., num_frames, features]`; by default the
+    product for each kernel.
   """
   with tf.name_scope(name or "kernel"):
-    frame_length, num_bins = kernels[0].shape
+    frame_length = kernels[0].shape[0]
     signals, num_frames = shape_ops.fit(
       signals, frame_length, frame_step, padding
     )
     *leading, samples = shape_ops.dims(signals)
     signals = tf.reshape(signals, [math.prod(leading), samples])
+    if precision == "default" and _is_convolved(signals, kernels[0]):
+      results = _convolve(signals, kernels, frame_step, flat, finish)
+    else:
+      results = finish(
+        *_products(signals, kernels, frame_step, precision, flat)
+      )
     computed = (samples - frame_length) // frame_step + 1
-    products = _products(signals, kernels, frame_step, precision, flat)
     return tuple(
-      tf.reshape(p, [*leading, computed, num_bins])[..., :num_frames, :]
-      for p in products
+      tf.reshape(r, [*leading, computed, r.shape[-1]])[..., :num_frames, :]
+      for r in results
     )
 
 
@@ -159,9 +174,107 @@ def _products(
   batch, num_frames, _ = shape_ops.dims(frames)
   frames = tf.reshape(frames, [-1, frame_length])
 
-  def multiply(frames: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    parts = [_multiply(frames, k, precision) for k in _parts(kernel, flat)]
-    return _sum(list(itertools.chain(*parts)))
+  def multiply(frames: tf.Tensor, *kernels: tf.Tensor) -> list[tf.Tensor]:
+    return [
+      _sum(
+        [
+          _multiply(frames[:, start : start + cut.shape[0]], cut, precision)
+          for start, cut in _cuts(kernel, flat)
+        ]
+      )
+      for kernel in kernels
+    ]
+
+  if precision == "default":
+    values = _with_gradient(multiply, frames, kernels)
+  else:
+    values = multiply(frames, *kernels)
+  return [tf.reshape(v, [batch, num_frames, num_bins]) for v in values]
+
+
+def _is_convolved(signals: tf.Tensor, kernel: tf.Tensor) -> bool:
+  return (
+    device_ops.is_compiled_for_cpu()
+    and signals.shape.is_fully_defined()
+    and signals.shape[0] > 0
+    and kernel.shape.num_elements() <= _MAX_CONVOLVED
+  )
+
+
+def _convolve(
+  signals: tf.Tensor,
+  kernels: tuple[tf.Tensor, ...],
+  frame_step: int,
+  flat: bool,
+  finish: Finish,
+) -> tuple[tf.Tensor, ...]:
+  """Does what `_products` and `finish` do, block after block, by convolution.
+
+  The signals are of static shape.
+  """
+  frame_length, num_bins = kernels[0].shape
+  batch, samples = signals.shape
+  num_frames = (samples - frame_length) // frame_step + 1
+  blocks = block_ops.part(
+    batch, num_frames, frame_length, frame_step, _CONVOLVED_FRAMES
+  )
+  # For the gradient alone; XLA leaves out what nothing needs.
+  frames = shape_ops.frame(signals, frame_length, frame_step)
+
+  @tf.custom_gradient
+  def compute(
+    frames: tf.Tensor, signals: tf.Tensor, *kernels: tf.Tensor
+  ) -> tuple:
+    # In one convolution, which reads the signals once.
+    joined = tf.concat(kernels, axis=1)
+
+    def transform(block: tf.Tensor, state: tuple) -> tuple:
+      terms = []
+      for start, cut in _cuts(joined, flat):
+        end = start + (blocks.frames - 1) * frame_step + cut.shape[0]
+        terms.append(
+          tf.nn.conv1d(
+            block[:, start:end, tf.newaxis],
+            cut[:, tf.newaxis],
+            frame_step,
+            "VALID",
+          )
+        )
+      parts = tf.split(_sum(terms), len(kernels), axis=-1)
+      return (*finish(*parts), *parts), state
+
+    values = blocks.in_turn(transform, signals)
+    results, parts = values[: -len(kernels)], values[-len(kernels) :]
+
+    def gradient(*upstream: tf.Tensor) -> list[tf.Tensor | None]:
+      sources = [frames, *kernels]
+      with tf.GradientTape() as tape:
+        tape.watch(sources)
+        rows = tf.reshape(frames, [-1, frame_length])
+        again = _with_gradient(
+          lambda *_: [tf.reshape(p, [-1, num_bins]) for p in parts],
+          rows,
+          kernels,
+        )
+        again = finish(*(tf.reshape(p, parts[0].shape) for p in again))
+      slopes = tape.gradient(again, sources, upstream)
+      # The signals have their gradient by the frames.
+      return [slopes[0], None, *slopes[1:]]
+
+    return results, gradient
+
+  return compute(frames, signals, *kernels)
+
+
+def _with_gradient(
+  multiply: Callable[..., list[tf.Tensor]],
+  frames: tf.Tensor,
+  kernels: tuple[tf.Tensor, ...],
+) -> list[tf.Tensor]:
+  """Returns `multiply(frames, *kernels)` with the gradient of that product.
+
+  Frames are `[count, frame_length]`, products `[count, num_bins]`.
+  """
 
   @tf.custom_gradient
   def compute(frames: tf.Tensor, *kernels: tf.Tensor) -> tuple:
@@ -175,18 +288,20 @@ def _products(
         *tf.split(slopes, len(kernels), axis=1),
       ]
 
-    return [multiply(frames, k) for k in kernels], gradient
+    return multiply(frames, *kernels), gradient
 
-  if precision == "default":
-    values = compute(frames, *kernels)
-  else:
-    values = [multiply(frames, k) for k in kernels]
-  return [tf.reshape(v, [batch, num_frames, num_bins]) for v in values]
+  return compute(frames, *kernels)
 
 
-def _parts(kernel: tf.Tensor, flat: bool) -> list[tf.Tensor]:
-  """Returns the kernels that are multiplied: their sum is the kernel."""
-  return _split(kernel) if flat else [kernel]
+def _cuts(kernel: tf.Tensor, flat: bool) -> list[tuple[int, tf.Tensor]]:
+  """Returns the rows of kernels that are one sum, and where they start."""
+  length = kernel.shape[0]
+  size = min(_MAX_SUM, -(-length // _MIN_PARTS))
+  return [
+    (start, part[start : start + size])
+    for part in (_split(kernel) if flat else [kernel])
+    for start in range(0, length, size)
+  ]
 
 
 def _split(matrix: tf.Tensor) -> list[tf.Tensor]:
@@ -205,25 +320,12 @@ def _sum(terms: list[tf.Tensor]) -> tf.Tensor:
   return terms[0]
 
 
-def _sum_length(frame_length: int) -> int:
-  """Returns how many terms a part of a sum may have."""
-  return min(_MAX_SUM, -(-frame_length // _MIN_PARTS))
-
-
 def _multiply(
   frames: tf.Tensor, matrix: tf.Tensor, precision: str
-) -> list[tf.Tensor]:
-  """Returns the terms of the product, one for each part of the frames."""
-  length = matrix.shape[0]
-  size = _sum_length(length)
-  results = []
-  for start in range(0, length, size):
-    factors = frames[..., start : start + size], matrix[start : start + size]
-    if precision == "default":
-      results.append(tf.tensordot(*factors, 1))
-    else:
-      results.append(precise_product(*factors, precision))
-  return results
+) -> tf.Tensor:
+  if precision == "default":
+    return tf.matmul(frames, matrix)
+  return precise_product(frames, matrix, precision)
 
 
 def precise_product(
