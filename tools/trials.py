@@ -65,18 +65,29 @@ _FFT_FORMS: dict[str, tuple[Callable[[dict], Patch], bool]] = {
   "frames ready in the cache, XLA": (lambda work: _no_framing(), True),
   "frames ready in the cache, graph": (lambda work: _no_framing(), False),
 }
-_KERNEL_FORMS: dict[str, Callable[[], Patch]] = {
-  "as it is": contextlib.nullcontext,
-  "one sum": lambda: _sums(1 << 20),
-  "sums up to 256": lambda: _sums(256),
-  "sums up to 160": lambda: _sums(160),
-  "sums up to 64": lambda: _sums(64),
-  "as for a TPU": lambda: mock.patch.object(device_ops, "is_tpu", lambda: True),
-  "flat windows as the others": lambda: mock.patch.object(
-    window_ops, "is_flat", lambda values: False
+_KERNEL_FORMS: dict[str, tuple[Callable[[], Patch], bool]] = {
+  "as it is, XLA": (contextlib.nullcontext, True),
+  "as it is, graph": (contextlib.nullcontext, False),
+  "products of frames, XLA": (
+    lambda: mock.patch.object(stft_ops, "_MAX_CONVOLVED", 0),
+    True,
   ),
-  "flat windows by straight ramps": lambda: mock.patch.object(
-    stft_ops, "_split", _ramps
+  "one sum, XLA": (lambda: _sums(1 << 20), True),
+  "one sum, graph": (lambda: _sums(1 << 20), False),
+  "sums up to 256, graph": (lambda: _sums(256), False),
+  "sums up to 160, graph": (lambda: _sums(160), False),
+  "sums up to 64, graph": (lambda: _sums(64), False),
+  "as for a TPU, graph": (
+    lambda: mock.patch.object(device_ops, "is_tpu", lambda: True),
+    False,
+  ),
+  "flat windows as the others, graph": (
+    lambda: mock.patch.object(window_ops, "is_flat", lambda values: False),
+    False,
+  ),
+  "flat windows by straight ramps, graph": (
+    lambda: mock.patch.object(stft_ops, "_split", _ramps),
+    False,
   ),
 }
 
@@ -221,7 +232,10 @@ def _products_in_cache(work: dict) -> Callable[[], tf.Tensor]:
   def transform(i: tf.Tensor) -> tf.Tensor:
     clip = tf.slice(signals, [i, 0], [1, covered])
     frames = shape_ops.frame(tf.reshape(clip, [-1]), *sizes)
-    terms = stft_ops._multiply(frames, both, "default")
+    terms = [
+      tf.matmul(frames[:, start : start + cut.shape[0]], cut)
+      for start, cut in stft_ops._cuts(both, flat=False)
+    ]
     return _log(stft_ops._sum(terms), work)
 
   clip = tf.function(transform, autograph=False)
@@ -235,11 +249,11 @@ def _steps(work: dict) -> dict[str, Callable[[], tf.Tensor]]:
   settings = {"kind": "step", "threads": _THREADS.value, "peers": ["keras"]}
   makers = benchmark_runs.prepare({**work, **settings})
   forms = {}
-  for name in ("as it is", "one sum", "as for a TPU"):
-    with _KERNEL_FORMS[name]():
+  for name in ("as it is, XLA", "products of frames, XLA", "one sum, XLA"):
+    with _KERNEL_FORMS[name][0]():
       forms[name] = makers["tfspec layer, jit"]().call
       forms[name]()  # Traced once, with what is in place now.
-  return {**forms, "Keras' layer": makers["keras, jit"]().call}
+  return {**forms, "Keras' layer, XLA": makers["keras, jit"]().call}
 
 
 def _ratios(work: dict, kind: str, floor: str, forms: dict) -> Iterator[float]:
@@ -276,12 +290,11 @@ def _table(
   return rows
 
 
-def _error(form: Callable[[], Patch], window: str | None) -> str:
-  with form():
+def _error(patch: Patch, jit_compile: bool, window: str | None) -> str:
+  with patch:
     errors = (
       accuracy.measure(sizes, window, "kernel", "float32", jit_compile)
       for sizes in accuracy.SIZES
-      for jit_compile in (False, True)
     )
     return f"{max(errors):.1e}"
 
@@ -299,10 +312,10 @@ def main(argv: list[str]) -> None:
 
   def kernel_forms(work: dict) -> dict:
     forms = {
-      name: _spectrogram(work, "kernel", form(), False)
-      for name, form in _KERNEL_FORMS.items()
+      name: _spectrogram(work, "kernel", patch(), jit_compile)
+      for name, (patch, jit_compile) in _KERNEL_FORMS.items()
     }
-    forms["clips in the cache, no gradient"] = _products_in_cache(work)
+    forms["clips in the cache, no gradient, graph"] = _products_in_cache(work)
     for mode, name in ((False, "bare product"), (True, "product and mode")):
       for jit_compile, way in ((True, "XLA"), (False, "graph")):
         if mode or jit_compile:  # A bare product in a graph is what is 1 here.
@@ -316,9 +329,11 @@ def main(argv: list[str]) -> None:
   _print_table(["fft engine, time to a bare rfft", *works], rows)
   rows = _table("floor: matmul", kernel_forms)
   for name, cells in rows.items():
-    # The last row's sums are those of today.
-    form = _KERNEL_FORMS.get(name)
-    cells += [_error(form, w) if form else "" for w in ("hann", None)]
+    if name in _KERNEL_FORMS:  # The others have the sums of one of these.
+      patch, jit_compile = _KERNEL_FORMS[name]
+      cells += [_error(patch(), jit_compile, w) for w in ("hann", None)]
+    else:
+      cells += ["", ""]
   head = ["kernel engine, time to a bare product", *works]
   errors = ["largest error, hann", "largest error, flat"]
   _print_table([*head, *errors], rows)
