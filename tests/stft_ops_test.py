@@ -10,7 +10,7 @@ import tfspec
 from tests import reference
 from tests.goldens import xla_lacks
 from tfspec import goldens as contract
-from tfspec.ops import block_ops
+from tfspec.ops import block_ops, stft_ops
 from tools import accuracy
 from tools.accuracy import ENGINES
 
@@ -394,6 +394,63 @@ def test_blocks_are_not_for_accelerators(monkeypatch):
   assert stft(signals).shape[1] == rows[-1]
   hlo = stft.experimental_get_compiler_ir(signals)(stage="optimized_hlo")
   assert "while(" not in hlo
+
+
+@pytest.mark.parametrize(
+  "mode, window", [("log", "hann"), ("stft", None), ("imag", "hann")]
+)
+@pytest.mark.parametrize("batch, samples, most", [(6, 100, 24), (2, 500, 7)])
+def test_what_xla_convolves_are_the_products(
+  monkeypatch, mode, window, batch, samples, most
+):
+  config = tfspec.SpectrogramConfig(
+    mode, 50, 20, 64, window=window, trainable=True
+  )
+  spectrogram = tfspec.Spectrogram(config, dtype=tf.float64)
+  noise = np.random.default_rng(0).standard_normal([batch, samples, 1])
+  signals = tf.constant(noise)
+
+  def run(signals):
+    sources = [signals, *spectrogram.kernels]
+    with tf.GradientTape() as outer:
+      outer.watch(sources)
+      with tf.GradientTape() as inner:
+        inner.watch(sources)
+        values = spectrogram(signals)
+        loss = tf.reduce_sum(tf.math.atan(values))
+      slopes = inner.gradient(loss, sources)
+      steepness = tf.add_n([tf.reduce_sum(s**2) for s in slopes])
+    return values, slopes, outer.gradient(steepness, sources)
+
+  expected = tf.nest.flatten(run(signals))
+  monkeypatch.setattr(stft_ops, "_CONVOLVED_FRAMES", most)
+  compiled = tf.function(run, jit_compile=True)
+  hlo = compiled.experimental_get_compiler_ir(signals)(stage="hlo")
+  assert "convolution(" in hlo
+  actual = tf.nest.flatten(compiled(signals))
+  for a, e in zip(actual, expected, strict=True):
+    np.testing.assert_allclose(a, e, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_second_derivatives_of_blocks(monkeypatch, jit_compile):
+  signals = tf.random.stateless_normal([2, 500], [0, 0])
+
+  def run(signals):
+    with tf.GradientTape() as outer:
+      outer.watch(signals)
+      with tf.GradientTape() as inner:
+        inner.watch(signals)
+        real, imag = tfspec.stft(signals, 50, 20, 64)
+        loss = tf.reduce_sum(tf.math.atan(real) + imag**2)
+      slopes = tf.reduce_sum(inner.gradient(loss, signals) ** 2)
+    return outer.gradient(slopes, signals)
+
+  expected = run(signals)
+  for name in ("_BLOCK_SIZE", "_TURN_SIZE"):
+    monkeypatch.setattr(block_ops, name, 7 * 64)
+  actual = tf.function(run, jit_compile=jit_compile)(signals)
+  np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_blocks_traced_for_a_graph_compile_too():

@@ -233,7 +233,8 @@ class Blocks:
 
     Args:
       transform: Makes results `[clips, frames, features]` of the samples of a
-        block, `[clips, samples]`, and the next state of a state.
+        block, `[clips, samples]`, and the next state of a state. What else it
+        uses must be constant, or pass `tf.stop_gradient`.
       signals: `[batch, samples]`.
       state: The first state, tensors.
 
@@ -244,6 +245,8 @@ class Blocks:
     # writes to its operand, at a place that is not known before.
     from tensorflow.compiler.tf2xla.python import xla
 
+    # It has no gradient, and a loop under two tapes asks for one.
+    signals = tf.stop_gradient(signals)
     shape = [self.clips, self._samples(self.frames)]
     some, _ = transform(tf.zeros(shape, signals.dtype), state)
     results = [

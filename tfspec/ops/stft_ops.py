@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from tfspec.ops import block_ops, device_ops, shape_ops
 
-# What `fft` makes of the real and the imaginary part of a spectrum.
-Finish = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]
+# What an engine makes of the parts of a spectrum, the real one first.
+Finish = Callable[..., tuple[tf.Tensor, ...]]
 
 # Sums are split into so many parts, of at most so many terms: the error of a
 # float32 sum grows with its length, and those of the parts even out.
@@ -226,7 +226,7 @@ def _convolve(
     frames: tf.Tensor, signals: tf.Tensor, *kernels: tf.Tensor
   ) -> tuple:
     # In one convolution, which reads the signals once.
-    joined = tf.concat(kernels, axis=1)
+    joined = tf.stop_gradient(tf.concat(kernels, axis=1))
 
     def transform(block: tf.Tensor, state: tuple) -> tuple:
       terms = []
@@ -241,10 +241,10 @@ def _convolve(
           )
         )
       parts = tf.split(_sum(terms), len(kernels), axis=-1)
-      return (*finish(*parts), *parts), state
+      return (*parts, *finish(*parts)), state
 
     values = blocks.in_turn(transform, signals)
-    results, parts = values[: -len(kernels)], values[-len(kernels) :]
+    parts, results = values[: len(kernels)], values[len(kernels) :]
 
     def gradient(*upstream: tf.Tensor) -> list[tf.Tensor | None]:
       sources = [frames, *kernels]
