@@ -91,16 +91,18 @@ def in_blocks(
         results = transform_all(signals[:, :covered])
       return tape.gradient(results, signals, upstream)
 
+    # Loops and calls have no gradient of their own, and two tapes ask for one.
+    constant = tf.stop_gradient(signals)
     if compiled:
-      return in_turn(signals), gradient
+      return in_turn(constant), gradient
     if tf.executing_eagerly():
-      return blocks.one_by_one(transform_all, signals), gradient
+      return blocks.one_by_one(transform_all, constant), gradient
     # 0 for a graph on a CPU. For other devices and XLA 1; of the two branches
     # XLA then compiles the second alone.
     other = tf.raw_ops.DeviceIndex(device_names=["CPU"])
     branches = [
-      lambda: blocks.side_by_side(transform_all, signals),
-      lambda: transform_all(signals[:, :covered]),
+      lambda: blocks.side_by_side(transform_all, constant),
+      lambda: transform_all(constant[:, :covered]),
     ]
     return tf.switch_case(other, branches), gradient
 
@@ -229,12 +231,14 @@ class Blocks:
     signals: tf.Tensor,
     state: Any = (),
   ) -> Results:
-    """Computes block after block in a loop of XLA, without a gradient.
+    """Computes block after block in a loop of XLA.
+
+    It has no gradient: what comes in must have passed `tf.stop_gradient`, as
+    two tapes would ask for one.
 
     Args:
       transform: Makes results `[clips, frames, features]` of the samples of a
-        block, `[clips, samples]`, and the next state of a state. What else it
-        uses must be constant, or pass `tf.stop_gradient`.
+        block, `[clips, samples]`, and the next state of a state.
       signals: `[batch, samples]`.
       state: The first state, tensors.
 
@@ -245,8 +249,6 @@ class Blocks:
     # writes to its operand, at a place that is not known before.
     from tensorflow.compiler.tf2xla.python import xla
 
-    # It has no gradient, and a loop under two tapes asks for one.
-    signals = tf.stop_gradient(signals)
     shape = [self.clips, self._samples(self.frames)]
     some, _ = transform(tf.zeros(shape, signals.dtype), state)
     results = [

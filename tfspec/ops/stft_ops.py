@@ -243,7 +243,7 @@ def _convolve(
       parts = tf.split(_sum(terms), len(kernels), axis=-1)
       return (*parts, *finish(*parts)), state
 
-    values = blocks.in_turn(transform, signals)
+    values = blocks.in_turn(transform, tf.stop_gradient(signals))
     parts, results = values[: len(kernels)], values[len(kernels) :]
 
     def gradient(*upstream: tf.Tensor) -> list[tf.Tensor | None]:
