@@ -18,7 +18,7 @@ from tests.goldens import GOLDENS
 from tfspec import goldens as contract
 from tfspec import litert
 from tools import accuracy
-from tools.litert import SIZES, measure
+from tools.litert_files import SIZES, measure
 
 pytest.importorskip(
   "ai_edge_litert",

@@ -1,6 +1,6 @@
 """Puts load on an export behind gRPC, with bad requests among the good ones.
 
-  python tools/serving_check.py --requests 20000
+  python -m tools.serving_check --requests 20000
 
 A server process loads an export and answers the PredictionService of TF Serving
 on the loopback address. Clients send golden vectors through every signature;

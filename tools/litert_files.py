@@ -2,7 +2,7 @@
 
 Run it from the root of the repository:
 
-    python -m tools.litert
+    python -m tools.litert_files
 
 docs/litert.md has what it prints; the tests hold it to the bound.
 """
