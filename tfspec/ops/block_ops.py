@@ -323,11 +323,7 @@ class Blocks:
 
   def _join(self, blocks: tf.Tensor) -> tf.Tensor:
     """Returns `[batch, num_frames, features]`."""
-    features = blocks.shape[-1]
-    if self.batch == 1:  # The rows of a matrix are cut out without a copy.
-      rows = tf.reshape(blocks, [-1, features])
-      return rows[: self.num_frames][tf.newaxis]
-    values = tf.reshape(blocks, [self.batch, -1, features])
+    values = tf.reshape(blocks, [self.batch, -1, blocks.shape[-1]])
     return values[:, : self.num_frames]
 
 
