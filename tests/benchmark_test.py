@@ -64,6 +64,9 @@ def test_table_is_complete(trial):
     "tfspec",
     "tf.signal",
     "floor: read and decode",
+    "floor: read, decode, frames",
+    "floor: read, decode, rfft",
+    "floor: read, decode, rfft, log",
     "tfspec, own reader",
     "floor: own reader",
   ):

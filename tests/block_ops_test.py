@@ -40,8 +40,7 @@ def test_blocks_equal_whole(
     return real, imag, tape.gradient(loss, signals)
 
   expected = run(signals)
-  for name in ("_BLOCK_SIZE", "_TURN_SIZE"):
-    monkeypatch.setattr(block_ops, name, block_frames * sizes[2])
+  monkeypatch.setattr(block_ops, "_BLOCK_SIZE", block_frames * sizes[2])
   blocks = []
   transform = tf.signal.rfft
   monkeypatch.setattr(
@@ -104,8 +103,7 @@ def test_second_derivatives_of_blocks(monkeypatch, jit_compile):
     return outer.gradient(slopes, signals)
 
   expected = run(signals)
-  for name in ("_BLOCK_SIZE", "_TURN_SIZE"):
-    monkeypatch.setattr(block_ops, name, 7 * 64)
+  monkeypatch.setattr(block_ops, "_BLOCK_SIZE", 7 * 64)
   actual = tf.function(run, jit_compile=jit_compile)(signals)
   np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 

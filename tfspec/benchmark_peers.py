@@ -348,14 +348,14 @@ def serve(prepare: Callable[[dict], Makers], packages: list[str]) -> None:
             answer[name] = {"bytes": _peak_bytes(run)}
             continue
           answer[name] = {"error": _error(run)}
-          repeats[name] = _repeats(run)
+          repeats[name] = count_repeats(run.call)
           runs[name] = run
         except Exception as e:  # A peer may fail in any way of its own.
           text = str(e).splitlines() or [""]
           answer[name] = {"absent": f"{type(e).__name__}: {text[0]}"[:200]}
     elif "time" in request:
       name = request["time"]
-      answer["seconds"] = _seconds(runs[name], repeats[name])
+      answer["seconds"] = mean_seconds(runs[name].call, repeats[name])
     else:
       answer = {name: _version(name) for name in packages}
     answers.write(json.dumps(answer) + "\n")
@@ -381,19 +381,20 @@ def _error(run: Run) -> float | None:
   return error
 
 
-def _repeats(run: Run) -> int:
+def count_repeats(call: Callable[[], Any]) -> int:
+  """Returns how many calls one timing should take the mean of."""
   start = time.perf_counter()
-  run.call()
+  call()
   return math.ceil(_SHORTEST_SECONDS / (time.perf_counter() - start))
 
 
-def _seconds(run: Run, repeats: int) -> float:
+def mean_seconds(call: Callable[[], Any], repeats: int) -> float:
   """Returns the mean seconds of a call."""
   if repeats > 1:
-    run.call()  # The caches still hold what another run left there.
+    call()  # The caches still hold what another run left there.
   start = time.perf_counter()
   for _ in range(repeats):
-    run.call()
+    call()
   return (time.perf_counter() - start) / repeats
 
 

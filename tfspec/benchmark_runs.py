@@ -4,6 +4,7 @@
 """
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ from tfspec.config import SpectrogramConfig
 from tfspec.data.audio import load_wav
 from tfspec.data.dataset import spectrogram_fn
 from tfspec.layers import STFTSpectrogram
-from tfspec.ops import dft_ops
+from tfspec.ops import dft_ops, shape_ops, spectrum_ops
 from tfspec.spectrogram import Spectrogram
 
 Function = Callable[[tf.Tensor], Any]
@@ -206,10 +207,16 @@ def _expected_gradients(work: dict) -> np.ndarray:
 
 
 def _datasets(work: dict) -> Makers:
-  """Returns whole passes over a corpus, and with them the readers alone."""
+  """Returns whole passes over a corpus, and parts of them as floors."""
   paths = work["files"]
+  length, step = work["frame_length"], work["frame_step"]
   convert = spectrogram_fn(_config(work))
   recipe = _recipe(work)
+  # As many frames as the longest file may have.
+  most = max(map(os.path.getsize, paths)) // 2 // step
+  shape = (most, work["fft_length"])
+  rows = np.random.default_rng(0).standard_normal(shape, np.float32)
+  ready = tf.constant(rows)
 
   def read(path: tf.Tensor) -> tf.Tensor:
     return tf.audio.decode_wav(tf.io.read_file(path), 1).audio
@@ -217,13 +224,32 @@ def _datasets(work: dict) -> Makers:
   def read_any(path: tf.Tensor) -> tf.Tensor:
     return load_wav(path, channels=1)[0]
 
+  def cut(signals: tf.Tensor) -> tf.Tensor:
+    signals, _ = shape_ops.fit(signals[:, 0], length, step, "valid")
+    values = tf.constant(window(work), tf.float32)
+    return shape_ops.windowed_frames(signals, values, step, work["fft_length"])
+
+  def transform(signals: tf.Tensor) -> tf.Tensor:
+    num_frames = (tf.shape(signals)[0] - length) // step + 1
+    return tf.signal.rfft(ready[: tf.maximum(num_frames, 0)])
+
+  def transform_and_log(signals: tf.Tensor) -> tf.Tensor:
+    spectrum = transform(signals)
+    power = spectrum_ops.power(tf.math.real(spectrum), tf.math.imag(spectrum))
+    return spectrum_ops.log(power, work["floor"])
+
   def chain(reader: Function, function: Function) -> Function:
     return lambda path: function(reader(path))
 
   def run(function: Function, is_spectrogram: bool) -> Run:
     files = tf.data.Dataset.from_tensor_slices(paths)
     mapped = files.map(function, num_parallel_calls=work["threads"])
-    dataset = mapped.prefetch(tf.data.AUTOTUNE)
+    dataset = mapped.prefetch(2 * work["threads"])
+    # Else an iterator may not end before its tuner wakes up, which it does
+    # every so many hundreds of milliseconds.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = dataset.with_options(options)
 
     def call() -> tf.Tensor:
       for _ in dataset:
@@ -241,6 +267,11 @@ def _datasets(work: dict) -> Makers:
       chain(read, lambda s: recipe(s[np.newaxis])[0]), True
     ),
     "floor: read and decode": lambda: run(read, False),
+    "floor: read, decode, frames": lambda: run(chain(read, cut), False),
+    "floor: read, decode, rfft": lambda: run(chain(read, transform), False),
+    "floor: read, decode, rfft, log": lambda: run(
+      chain(read, transform_and_log), False
+    ),
     "tfspec, own reader": lambda: run(chain(read_any, convert), True),
     "floor: own reader": lambda: run(read_any, False),
   }

@@ -12,7 +12,6 @@ another's place; the rows named "in the cache" leave out what lies around.
 import contextlib
 import functools
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from unittest import mock
 
@@ -53,6 +52,7 @@ _FFT_FORMS: dict[str, tuple[Callable[[dict], Patch], bool]] = {
   "all frames at once, graph": (lambda work: _blocks(1 << 40), False),
   "blocks of 2^16 samples, XLA": (lambda work: _blocks(1 << 16), True),
   "blocks of 2^16 samples, graph": (lambda work: _blocks(1 << 16), False),
+  "blocks of 2^18 samples, XLA": (lambda work: _blocks(1 << 18), True),
   "blocks of 2^20 samples, XLA": (lambda work: _blocks(1 << 20), True),
   "frames joined from slices, XLA": (
     lambda work: _framing(shape_ops.frame),
@@ -93,7 +93,7 @@ _KERNEL_FORMS: dict[str, tuple[Callable[[], Patch], bool]] = {
 
 
 def _blocks(samples: int) -> Patch:
-  return mock.patch.multiple(block_ops, _BLOCK_SIZE=samples, _TURN_SIZE=samples)
+  return mock.patch.object(block_ops, "_BLOCK_SIZE", samples)
 
 
 def _framing(frame: Callable[..., tf.Tensor]) -> Patch:
@@ -262,12 +262,11 @@ def _ratios(work: dict, kind: str, floor: str, forms: dict) -> Iterator[float]:
     {**work, "kind": kind, "threads": _THREADS.value, "peers": []}
   )[floor]()
   calls = [bare.call, *forms.values()]
+  repeats = list(map(benchmark_peers.count_repeats, calls))
   seconds: list[list[float]] = [[] for _ in calls]
   for _ in range(_ROUNDS):
-    for call, times in zip(calls, seconds, strict=True):
-      start = time.perf_counter()
-      call()
-      times.append(time.perf_counter() - start)
+    for call, count, times in zip(calls, repeats, seconds, strict=True):
+      times.append(benchmark_peers.mean_seconds(call, count))
   medians = [statistics.median(times) for times in seconds]
   yield from (median / medians[0] for median in medians[1:])
 

@@ -11,11 +11,8 @@ from tfspec.ops import device_ops, shape_ops
 
 Results = tuple[tf.Tensor, ...]
 
-# Samples of the frames of a block, with their padding: of one that is computed
-# beside others, each with all of its operations on one thread, and of one that
-# XLA computes in its turn.
+# Samples of the frames of a block, with their padding.
 _BLOCK_SIZE = 1 << 20
-_TURN_SIZE = 1 << 18
 
 # How many parts of a long clip are computed before they are written to their
 # place: enough to keep some threads busy, few enough to take little room.
@@ -65,7 +62,7 @@ def in_blocks(
     return tuple(r[tf.newaxis] for r in results) if single else results
 
   compiled = device_ops.is_compiled_for_cpu()
-  most = (_TURN_SIZE if compiled else _BLOCK_SIZE) // fft_length
+  most = _BLOCK_SIZE // fft_length
   # What is compiled is faster in blocks even if there is but one.
   if batch * num_frames <= (0 if compiled else most):
     return transform_all(signals[:, :covered])
@@ -78,9 +75,8 @@ def in_blocks(
       )
       return transform(frames), frames
 
-    shape = [blocks.clips, blocks.frames, fft_length]
     return blocks.in_turn(
-      transform_block, signals, tf.zeros(shape, signals.dtype)
+      transform_block, signals, (blocks.clips, blocks.frames, fft_length)
     )
 
   @tf.custom_gradient
@@ -227,9 +223,9 @@ class Blocks:
 
   def in_turn(
     self,
-    transform: Callable[[tf.Tensor, Any], tuple[Results, Any]],
+    transform: Callable[[tf.Tensor, tf.Tensor], tuple[Results, tf.Tensor]],
     signals: tf.Tensor,
-    state: Any = (),
+    scratch: tuple[int, ...] = (),
   ) -> Results:
     """Computes block after block in a loop of XLA.
 
@@ -238,9 +234,10 @@ class Blocks:
 
     Args:
       transform: Makes results `[clips, frames, features]` of the samples of a
-        block, `[clips, samples]`, and the next state of a state.
+        block, `[clips, samples]`, and of a tensor to write to, which it gives
+        back for the next block.
       signals: `[batch, samples]`.
-      state: The first state, tensors.
+      scratch: The shape of that tensor: zeros, of the dtype of the signals.
 
     Returns:
       What it makes of all blocks, each `[batch, num_frames, features]`.
@@ -249,30 +246,44 @@ class Blocks:
     # writes to its operand, at a place that is not known before.
     from tensorflow.compiler.tf2xla.python import xla
 
-    shape = [self.clips, self._samples(self.frames)]
-    some, _ = transform(tf.zeros(shape, signals.dtype), state)
-    results = [
-      tf.zeros([self.batch, self.num_frames, values.shape[-1]], values.dtype)
-      for values in some
-    ]
-
+    size = self._samples(self.frames)
+    some, _ = transform(
+      tf.zeros([self.clips, size], signals.dtype),
+      tf.zeros(scratch, signals.dtype),
+    )
     starts = tf.constant(self._starts)
 
-    def transform_block(i: tf.Tensor, results: list, state: Any) -> tuple:
+    def filled(value: int) -> list[tf.Tensor]:
+      shapes = [[self.batch, self.num_frames, r.shape[-1]] for r in some]
+      dtypes = [*(r.dtype for r in some), signals.dtype]
+      return [
+        tf.fill(shape, tf.cast(value, dtype))
+        for shape, dtype in zip([*shapes, scratch], dtypes, strict=True)
+      ]
+
+    def transform_block(i: tf.Tensor, results: list, scratch: tf.Tensor) -> Any:
       clip, frame = self._place(starts[i])
       # The last part of a clip ends where the clip does.
       frame = tf.minimum(frame, self.num_frames - self.frames)
-      block = self._cut(signals, clip, frame, self._samples(self.frames))
-      values, state = transform(block, state)
+      block = self._cut(signals, clip, frame, size)
+      values, scratch = transform(block, scratch)
       place = tf.stack([clip, frame, 0])
       results = [
         xla.dynamic_update_slice(r, v, place)
         for r, v in zip(results, values, strict=True)
       ]
-      return i + 1, results, state
+      return i + 1, results, scratch
 
+    # XLA splits what fills much memory among threads, and goes on in the one
+    # that ends last. From a thread of its pool an FFT gets no others. It does
+    # not split what is in a branch: of one that is never taken, and of one that
+    # always is, which XLA cannot know.
+    a, b = signals[0, 0], signals[-1, -1]
+    *results, zeros = tf.cond(
+      (a < b) & (b < a), lambda: filled(1), lambda: filled(0)
+    )
     _, results, _ = tf.while_loop(
-      lambda i, *_: i < len(self._starts), transform_block, [0, results, state]
+      lambda i, *_: i < len(self._starts), transform_block, [0, results, zeros]
     )
     return tuple(results)
 

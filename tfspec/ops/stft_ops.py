@@ -228,7 +228,7 @@ def _convolve(
     # In one convolution, which reads the signals once.
     joined = tf.stop_gradient(tf.concat(kernels, axis=1))
 
-    def transform(block: tf.Tensor, state: tuple) -> tuple:
+    def transform(block: tf.Tensor, scratch: tf.Tensor) -> tuple:
       terms = []
       for start, cut in _cuts(joined, flat):
         end = start + (blocks.frames - 1) * frame_step + cut.shape[0]
@@ -241,7 +241,7 @@ def _convolve(
           )
         )
       parts = tf.split(_sum(terms), len(kernels), axis=-1)
-      return (*parts, *finish(*parts)), state
+      return (*parts, *finish(*parts)), scratch
 
     values = blocks.in_turn(transform, tf.stop_gradient(signals))
     parts, results = values[: len(kernels)], values[len(kernels) :]
