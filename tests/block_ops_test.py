@@ -15,7 +15,7 @@ from tfspec.ops import block_ops
   "batch, samples, block_frames, sizes",
   [
     (12, 100, 24, (50, 20, 64)),  # Two clips of three frames in a block.
-    (13, 100, 24, (50, 20, 64)),  # No number but one divides the batch.
+    (13, 100, 24, (50, 20, 64)),  # The last block has clips of that before.
     (3, 500, 7, (50, 20, 64)),  # Parts of a clip, the last of them cut.
     (3, 496, 1, (50, 20, 64)),  # Many parts, in groups that end past the clip.
     (2, 650, 3, (50, 20, 64)),  # Groups of fewer parts than there may be.
@@ -67,8 +67,33 @@ def test_long_clips_are_written_in_place():
   frames = (16000 * 60 - 400) // 160 + 1
   main = hlo.partition("ENTRY")[2]
   values = re.findall(rf"= f32\[1,{frames},257\]\S* ([a-z-]+)\(", main)
-  # The zeros that are written to, and what the loop returns: no copy.
-  assert len(values) == 2 and values[-1] == "get-tuple-element", values
+  # The zeros that are written to, and what the loop returns.
+  assert values == ["fusion", "get-tuple-element"], values
+  assert not re.search(rf"f32\[1,{frames},257\]\S* copy\(", hlo)
+
+
+def test_results_of_more_values_than_an_int32_counts():
+  day = tf.TensorSpec([1, 24 * 3600 * 16000])
+  stft = tf.function(lambda s: tfspec.stft(s, 400, 160, 512))
+  real, _ = stft.get_concrete_function(day).structured_outputs
+  assert real.shape == [1, 8639998, 257]
+
+
+def test_eager_blocks_are_not_for_accelerators(monkeypatch):
+  rows = []
+  transform = tf.signal.rfft
+  monkeypatch.setattr(
+    tf.signal, "rfft", lambda *a: rows.append(a[0].shape) or transform(*a)
+  )
+  signals = tf.zeros([3, 500])
+  monkeypatch.setattr(block_ops, "_BLOCK_SIZE", 7 * 64)
+  tfspec.stft(signals, 50, 20, 64)
+  assert len(rows) > 1
+  rows.clear()
+  gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+  monkeypatch.setattr(tf.config, "get_visible_devices", lambda: [gpu])
+  tfspec.stft(signals, 50, 20, 64)
+  assert rows == [[3, 23, 64]]
 
 
 def test_blocks_are_not_for_accelerators(monkeypatch):

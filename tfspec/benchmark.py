@@ -2,8 +2,8 @@
 
 All work is done in worker processes, one for TensorFlow and one for each peer
 outside it, whose threads would get into each other's way. They take turns, run
-by run and round by round, so that whatever slows the machine down for a while
-slows all of them down.
+by run and round by round, each round in another order, so that whatever slows
+the machine down for a while slows all of them down.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import platform
+import random
 import shutil
 import subprocess
 import sys
@@ -209,8 +210,11 @@ def _measure(
     for name, facts in worker.ask(prepare=request, runs=names).items():
       runs.append({"name": name, **facts, "seconds": []})
       takers.append(worker)
+  turns = list(zip(runs, takers, strict=True))
+  shuffler = random.Random(0)
   for _ in range(rounds):
-    for run, worker in zip(runs, takers, strict=True):
+    shuffler.shuffle(turns)  # A run may leave something behind for the next.
+    for run, worker in turns:
       if "absent" not in run:
         time.sleep(0.005)  # Threads of the last one may still wait for work.
         answer = worker.ask(time=run["name"])

@@ -97,18 +97,24 @@ def _torch(work: dict) -> tuple[Any, Any, Any]:
   import torch
 
   torch.set_num_threads(work["threads"])
-  return torch, torch.from_numpy(noise(work)), torch.from_numpy(_padded(work))
+  signals = torch.from_numpy(_padded_noise(work))
+  return torch, signals, torch.from_numpy(_padded_window(work))
 
 
-def _padded(work: dict) -> np.ndarray:
+def _padded_window(work: dict) -> np.ndarray:
   """Returns the window with zeros behind it, float32 `[fft_length]`.
 
   Peers put a short window in the middle of the transform, and so move the
-  frames. With this one, and `_missing` zeros behind the signals, frames start
-  where the others have them.
+  frames. With this one, and with `_padded_noise`, frames start where the others
+  have them.
   """
   values = window(work).astype(np.float32)
   return np.pad(values, (0, _missing(work)))
+
+
+def _padded_noise(work: dict, before: int = 0) -> np.ndarray:
+  """Returns the signals with the zeros that a short window is short of."""
+  return np.pad(noise(work), ((0, 0), (before, _missing(work) - before)))
 
 
 def _missing(work: dict) -> int:
@@ -122,7 +128,7 @@ def _torch_stft(work: dict) -> Makers:
     @torch.inference_mode()
     def call() -> Any:
       spectrum = torch.stft(
-        torch.nn.functional.pad(signals, (0, _missing(work))),
+        signals,
         work["fft_length"],
         work["frame_step"],
         window=values,
@@ -157,8 +163,7 @@ def _torchaudio(work: dict) -> Makers:
 
     @torch.inference_mode()
     def call() -> Any:
-      padded = torch.nn.functional.pad(signals, (0, _missing(work)))
-      spectrum = transform(padded)
+      spectrum = transform(signals)
       if work["mode"] == "stft":
         return spectrum
       return spectrum.clamp_min_(work["floor"]).log_()
@@ -173,7 +178,6 @@ def _nnaudio(work: dict) -> Makers:
     torch, signals, _ = _torch(work)
     from nnAudio import features
 
-    before = _missing(work) // 2
     stft = work["mode"] == "stft"
     layer = features.STFT(
       n_fft=work["fft_length"],
@@ -186,12 +190,12 @@ def _nnaudio(work: dict) -> Makers:
     if stft:  # It has no say in where the window lies, so its kernels move.
       for kernel in (layer.wcos, layer.wsin):
         kernel.copy_(_turned(torch, work, kernel is layer.wsin))
-      before = 0
+    else:
+      signals = torch.from_numpy(_padded_noise(work, _missing(work) // 2))
 
     @torch.inference_mode()
     def call() -> Any:
-      after = _missing(work) - before
-      values = layer(torch.nn.functional.pad(signals, (before, after)))
+      values = layer(signals)
       return values if stft else values.clamp_min_(work["floor"]).log_()
 
     if stft:
@@ -210,7 +214,7 @@ def _turned(torch: Any, work: dict, sine: bool) -> Any:
   length = work["fft_length"]
   turns = np.outer(np.arange(length // 2 + 1), np.arange(length)) % length
   angles = 2 * np.pi * turns / length
-  kernel = (np.sin if sine else np.cos)(angles) * _padded(work)
+  kernel = (np.sin if sine else np.cos)(angles) * _padded_window(work)
   return torch.from_numpy(kernel[:, np.newaxis].astype(np.float32))
 
 
@@ -218,14 +222,14 @@ def _librosa(work: dict) -> Makers:
   def make() -> Run:
     import librosa
 
-    signals = noise(work)
+    signals, values = _padded_noise(work), _padded_window(work)
 
     def call() -> np.ndarray:
       spectrum = librosa.stft(
-        np.pad(signals, ((0, 0), (0, _missing(work)))),
+        signals,
         n_fft=work["fft_length"],
         hop_length=work["frame_step"],
-        window=_padded(work),
+        window=values,
         center=False,
       )
       return _log(spectrum, work)
@@ -390,8 +394,7 @@ def count_repeats(call: Callable[[], Any]) -> int:
 
 def mean_seconds(call: Callable[[], Any], repeats: int) -> float:
   """Returns the mean seconds of a call."""
-  if repeats > 1:
-    call()  # The caches still hold what another run left there.
+  call()  # The caches still hold what another run left there.
   start = time.perf_counter()
   for _ in range(repeats):
     call()

@@ -252,9 +252,11 @@ def _datasets(work: dict) -> Makers:
     dataset = dataset.with_options(options)
 
     def call() -> tf.Tensor:
-      for _ in dataset:
+      elements = iter(dataset)
+      first = next(elements)
+      for _ in elements:
         pass
-      return next(iter(dataset))
+      return first
 
     if not is_spectrogram:
       return Run(call)
@@ -263,9 +265,7 @@ def _datasets(work: dict) -> Makers:
 
   return {
     "tfspec": lambda: run(chain(read, convert), True),
-    "tf.signal": lambda: run(
-      chain(read, lambda s: recipe(s[np.newaxis])[0]), True
-    ),
+    "tf.signal": lambda: run(chain(read, recipe), True),
     "floor: read and decode": lambda: run(read, False),
     "floor: read, decode, frames": lambda: run(chain(read, cut), False),
     "floor: read, decode, rfft": lambda: run(chain(read, transform), False),

@@ -5,12 +5,14 @@ Run it from the root of the repository:
     python -m tools.trials --threads 1
 
 It prints the tables of docs/performance.md: the works W1, W2 and W3 of the
-benchmark, all forms in turns. Each form is today's code with one thing put in
-another's place; the rows named "in the cache" leave out what lies around.
+benchmark, all forms in turns, each round in another order. Each form is today's
+code with one thing put in another's place; the rows named "in the cache" leave
+out what lies around.
 """
 
 import contextlib
 import functools
+import random
 import statistics
 from collections.abc import Callable, Iterator
 from unittest import mock
@@ -44,56 +46,17 @@ _WORKS = [
 ]
 
 Patch = contextlib.AbstractContextManager
-# What is put in another's place, and whether XLA compiles it.
-_FFT_FORMS: dict[str, tuple[Callable[[dict], Patch], bool]] = {
-  "as it is, XLA": (lambda work: contextlib.nullcontext(), True),
-  "as it is, graph": (lambda work: contextlib.nullcontext(), False),
-  "all frames at once, XLA": (lambda work: _blocks(1 << 40), True),
-  "all frames at once, graph": (lambda work: _blocks(1 << 40), False),
-  "blocks of 2^16 samples, XLA": (lambda work: _blocks(1 << 16), True),
-  "blocks of 2^16 samples, graph": (lambda work: _blocks(1 << 16), False),
-  "blocks of 2^18 samples, XLA": (lambda work: _blocks(1 << 18), True),
-  "blocks of 2^20 samples, XLA": (lambda work: _blocks(1 << 20), True),
-  "frames joined from slices, XLA": (
-    lambda work: _framing(shape_ops.frame),
-    True,
-  ),
-  "frames as a sum of padded slices, XLA": (
-    lambda work: _framing(_padded_slices),
-    True,
-  ),
-  "frames ready in the cache, XLA": (lambda work: _no_framing(), True),
-  "frames ready in the cache, graph": (lambda work: _no_framing(), False),
-}
-_KERNEL_FORMS: dict[str, tuple[Callable[[], Patch], bool]] = {
-  "as it is, XLA": (contextlib.nullcontext, True),
-  "as it is, graph": (contextlib.nullcontext, False),
-  "products of frames, XLA": (
-    lambda: mock.patch.object(stft_ops, "_MAX_CONVOLVED", 0),
-    True,
-  ),
-  "one sum, XLA": (lambda: _sums(1 << 20), True),
-  "one sum, graph": (lambda: _sums(1 << 20), False),
-  "sums up to 256, graph": (lambda: _sums(256), False),
-  "sums up to 160, graph": (lambda: _sums(160), False),
-  "sums up to 64, graph": (lambda: _sums(64), False),
-  "as for a TPU, graph": (
-    lambda: mock.patch.object(device_ops, "is_tpu", lambda: True),
-    False,
-  ),
-  "flat windows as the others, graph": (
-    lambda: mock.patch.object(window_ops, "is_flat", lambda values: False),
-    False,
-  ),
-  "flat windows by straight ramps, graph": (
-    lambda: mock.patch.object(stft_ops, "_split", _ramps),
-    False,
-  ),
-}
 
 
 def _blocks(samples: int) -> Patch:
   return mock.patch.object(block_ops, "_BLOCK_SIZE", samples)
+
+
+def _constant_zeros() -> Patch:
+  """Fills what blocks are written to with zeros that XLA knows."""
+  return mock.patch.object(
+    tf, "fill", lambda shape, value: tf.zeros(shape, value.dtype)
+  )
 
 
 def _framing(frame: Callable[..., tf.Tensor]) -> Patch:
@@ -182,6 +145,55 @@ def _ramps(matrix: tf.Tensor) -> list[tf.Tensor]:
   return [matrix * tf.constant(r, matrix.dtype) for r in (rising, 1 - rising)]
 
 
+# What is put in another's place, and whether XLA compiles it.
+_FFT_FORMS: dict[str, tuple[Callable[[], Patch], bool]] = {
+  "as it is, XLA": (contextlib.nullcontext, True),
+  "as it is, graph": (contextlib.nullcontext, False),
+  "one block, XLA": (lambda: _blocks(1 << 40), True),
+  "one block, graph": (lambda: _blocks(1 << 40), False),
+  "blocks of 2^16 samples, XLA": (lambda: _blocks(1 << 16), True),
+  "blocks of 2^16 samples, graph": (lambda: _blocks(1 << 16), False),
+  "blocks of 2^18 samples, XLA": (lambda: _blocks(1 << 18), True),
+  "blocks of 2^22 samples, XLA": (lambda: _blocks(1 << 22), True),
+  "blocks written to constant zeros, XLA": (_constant_zeros, True),
+  "frames joined from slices, XLA": (
+    lambda: _framing(shape_ops.frame),
+    True,
+  ),
+  "frames as a sum of padded slices, XLA": (
+    lambda: _framing(_padded_slices),
+    True,
+  ),
+  "frames ready in the cache, XLA": (_no_framing, True),
+  "frames ready in the cache, graph": (_no_framing, False),
+}
+_KERNEL_FORMS: dict[str, tuple[Callable[[], Patch], bool]] = {
+  "as it is, XLA": (contextlib.nullcontext, True),
+  "as it is, graph": (contextlib.nullcontext, False),
+  "products of frames, XLA": (
+    lambda: mock.patch.object(stft_ops, "_MAX_CONVOLVED", 0),
+    True,
+  ),
+  "one sum, XLA": (lambda: _sums(1 << 20), True),
+  "one sum, graph": (lambda: _sums(1 << 20), False),
+  "sums up to 256, graph": (lambda: _sums(256), False),
+  "sums up to 160, graph": (lambda: _sums(160), False),
+  "sums up to 64, graph": (lambda: _sums(64), False),
+  "as for a TPU, graph": (
+    lambda: mock.patch.object(device_ops, "is_tpu", lambda: True),
+    False,
+  ),
+  "flat windows as the others, graph": (
+    lambda: mock.patch.object(window_ops, "is_flat", lambda values: False),
+    False,
+  ),
+  "flat windows by straight ramps, graph": (
+    lambda: mock.patch.object(stft_ops, "_split", _ramps),
+    False,
+  ),
+}
+
+
 def _spectrogram(
   work: dict, engine: str, patch: Patch, jit_compile: bool
 ) -> Callable[[], tf.Tensor]:
@@ -264,9 +276,12 @@ def _ratios(work: dict, kind: str, floor: str, forms: dict) -> Iterator[float]:
   calls = [bare.call, *forms.values()]
   repeats = list(map(benchmark_peers.count_repeats, calls))
   seconds: list[list[float]] = [[] for _ in calls]
+  order = list(range(len(calls)))
+  shuffler = random.Random(0)
   for _ in range(_ROUNDS):
-    for call, count, times in zip(calls, repeats, seconds, strict=True):
-      times.append(benchmark_peers.mean_seconds(call, count))
+    shuffler.shuffle(order)
+    for i in order:
+      seconds[i].append(benchmark_peers.mean_seconds(calls[i], repeats[i]))
   medians = [statistics.median(times) for times in seconds]
   yield from (median / medians[0] for median in medians[1:])
 
@@ -305,7 +320,7 @@ def main(argv: list[str]) -> None:
 
   def fft_forms(work: dict) -> dict:
     return {
-      name: _spectrogram(work, "fft", patch(work), jit_compile)
+      name: _spectrogram(work, "fft", patch(), jit_compile)
       for name, (patch, jit_compile) in _FFT_FORMS.items()
     }
 

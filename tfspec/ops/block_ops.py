@@ -1,4 +1,4 @@
-"""Work on frames in blocks, each small enough for the processor's cache."""
+"""Work on frames in blocks, each of a few megabytes."""
 
 import dataclasses
 import math
@@ -11,11 +11,11 @@ from tfspec.ops import device_ops, shape_ops
 
 Results = tuple[tf.Tensor, ...]
 
-# Samples of the frames of a block, with their padding.
+# Samples of the frames of a block, with their padding: a few megabytes.
 _BLOCK_SIZE = 1 << 20
 
 # How many parts of a long clip are computed before they are written to their
-# place: enough to keep some threads busy, few enough to take little room.
+# place: few enough to take little room. No more threads than that have work.
 _PARTS_AT_A_TIME = 8
 
 
@@ -30,9 +30,10 @@ def in_blocks(
   """Returns what `transform` makes of all frames, computed in blocks of them.
 
   A block is a number of whole clips, or a part of one clip. A graph computes
-  blocks side by side if it runs on a CPU, each on one thread; XLA computes them
-  one after the other. Other devices, and graphs that XLA compiles after they
-  were traced without it, take all frames at once. So does the gradient.
+  blocks side by side if it runs on a CPU, each on one thread; XLA, and eager
+  code, compute them one after the other. Other devices, and graphs that XLA
+  compiles after they were traced without it, take all frames at once. So does
+  the gradient, which transforms them again.
 
   Args:
     transform: Turns frames `[..., fft_length]` into a tuple of tensors
@@ -66,7 +67,7 @@ def in_blocks(
   # What is compiled is faster in blocks even if there is but one.
   if batch * num_frames <= (0 if compiled else most):
     return transform_all(signals[:, :covered])
-  blocks = part(batch, num_frames, frame_length, frame_step, most)
+  blocks = Blocks.of(batch, num_frames, frame_length, frame_step, most)
 
   def in_turn(signals: tf.Tensor) -> Results:
     def transform_block(block: tf.Tensor, frames: tf.Tensor) -> tuple:
@@ -92,7 +93,9 @@ def in_blocks(
     if compiled:
       return in_turn(constant), gradient
     if tf.executing_eagerly():
-      return blocks.one_by_one(transform_all, constant), gradient
+      if device_ops.sees_only_cpus():
+        return blocks.one_by_one(transform_all, constant), gradient
+      return transform_all(constant[:, :covered]), gradient
     # 0 for a graph on a CPU. For other devices and XLA 1; of the two branches
     # XLA then compiles the second alone.
     other = tf.raw_ops.DeviceIndex(device_names=["CPU"])
@@ -105,42 +108,9 @@ def in_blocks(
   return compute(signals)
 
 
-def part(
-  batch: int, num_frames: int, frame_length: int, frame_step: int, most: int
-) -> "Blocks":
-  """Parts the frames of a batch into blocks of one size.
-
-  Args:
-    batch: Clips, at least one.
-    num_frames: Frames of a clip, at least one.
-    frame_length: Samples in a frame.
-    frame_step: Samples between the starts of two frames.
-    most: How many frames a block may have; it has at least one.
-
-  Returns:
-    The blocks.
-  """
-  # More clips than one are worth it only while they are short.
-  clips = max(1, most // 4 // num_frames)
-  parts = -(-num_frames // max(1, most))
-  groups = -(-parts // _PARTS_AT_A_TIME)
-  # As many parts in each group, all of one size.
-  frames = -(-num_frames // (groups * -(-parts // groups)))
-  return Blocks(
-    frame_length,
-    frame_step,
-    batch,
-    num_frames,
-    clips=max(n for n in range(1, clips + 1) if batch % n == 0),
-    groups=groups,
-    parts=-(-num_frames // frames),
-    frames=frames,
-  )
-
-
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-  """The frames of a batch, in blocks of one size, as `part` returns them."""
+  """The frames of a batch, in blocks of one size; see `of`."""
 
   frame_length: int
   frame_step: int
@@ -150,6 +120,44 @@ class Blocks:
   groups: int  # Of the parts of a clip.
   parts: int  # Of a clip.
   frames: int  # Of each clip in a block.
+
+  @classmethod
+  def of(
+    cls,
+    batch: int,
+    num_frames: int,
+    frame_length: int,
+    frame_step: int,
+    most: int,
+  ) -> "Blocks":
+    """Parts the frames of a batch.
+
+    Args:
+      batch: Clips, at least one.
+      num_frames: Frames of a clip, at least one.
+      frame_length: Samples in a frame.
+      frame_step: Samples between the starts of two frames.
+      most: How many frames a block may have; it has at least one.
+
+    Returns:
+      The blocks.
+    """
+    # More clips than one are worth it only while they are short.
+    clips = max(1, most // 4 // num_frames)
+    parts = -(-num_frames // max(1, most))
+    groups = -(-parts // _PARTS_AT_A_TIME)
+    # As many parts in each group, all of one size; as many clips in each block.
+    frames = -(-num_frames // (groups * -(-parts // groups)))
+    return cls(
+      frame_length,
+      frame_step,
+      batch,
+      num_frames,
+      clips=-(-batch // -(-batch // clips)),
+      groups=groups,
+      parts=-(-num_frames // frames),
+      frames=frames,
+    )
 
   def one_by_one(
     self, transform: Callable[[tf.Tensor, int], Results], signals: tf.Tensor
@@ -196,21 +204,28 @@ class Blocks:
       start = i // self.groups * self.num_frames + frame
       values = calls(call, start + tf.range(together) * self.frames)
       for j, value in enumerate(values):
-        first = tf.cast(start, tf.int64) * value.shape[-1]
+        in_rows = results[j].shape.rank == 2
+        scale = tf.constant(1 if in_rows else value.shape[-1], tf.int64)
+        first = tf.cast(start, tf.int64) * scale
         results[j] = tf.raw_ops.TensorStridedSliceUpdate(
           input=results[j],
           begin=[first],
-          end=[first + size * value.shape[-1]],
+          end=[first + size * scale],
           strides=tf.constant([1], tf.int64),
-          value=tf.reshape(value, [-1]),
+          value=tf.reshape(value, [size, -1] if in_rows else [-1]),
         )
       return i + 1, results
 
-    # In one row, which is written faster than a matrix; not `tf.zeros`, which
-    # may become a constant, and is then copied before it is written to.
+    # One row is written faster than a matrix, but has less than 2^31 values.
+    # Not `tf.zeros`, which may become a constant, and is then copied before it
+    # is written to.
     shapes = [[self.batch, self.num_frames, r.shape[-1]] for r in call.outputs]
     results = [
-      tf.raw_ops.Empty(shape=[math.prod(s)], dtype=r.dtype, init=True)
+      tf.raw_ops.Empty(
+        shape=[math.prod(s)] if math.prod(s) < 1 << 31 else [s[0] * s[1], s[2]],
+        dtype=r.dtype,
+        init=True,
+      )
       for s, r in zip(shapes, call.outputs, strict=True)
     ]
     _, results = tf.while_loop(
@@ -253,14 +268,6 @@ class Blocks:
     )
     starts = tf.constant(self._starts)
 
-    def filled(value: int) -> list[tf.Tensor]:
-      shapes = [[self.batch, self.num_frames, r.shape[-1]] for r in some]
-      dtypes = [*(r.dtype for r in some), signals.dtype]
-      return [
-        tf.fill(shape, tf.cast(value, dtype))
-        for shape, dtype in zip([*shapes, scratch], dtypes, strict=True)
-      ]
-
     def transform_block(i: tf.Tensor, results: list, scratch: tf.Tensor) -> Any:
       clip, frame = self._place(starts[i])
       # The last part of a clip ends where the clip does.
@@ -274,14 +281,18 @@ class Blocks:
       ]
       return i + 1, results, scratch
 
-    # XLA splits what fills much memory among threads, and goes on in the one
-    # that ends last. From a thread of its pool an FFT gets no others. It does
-    # not split what is in a branch: of one that is never taken, and of one that
-    # always is, which XLA cannot know.
+    # A zero that XLA cannot know. Memory that is filled with a constant takes
+    # longer to write to afterwards, as if that had gone past the cache.
     a, b = signals[0, 0], signals[-1, -1]
-    *results, zeros = tf.cond(
-      (a < b) & (b < a), lambda: filled(1), lambda: filled(0)
-    )
+    zero = (a < b) & (b < a)
+    results = [
+      tf.fill(
+        [self.batch, self.num_frames, values.shape[-1]],
+        tf.cast(zero, values.dtype),
+      )
+      for values in some
+    ]
+    zeros = tf.fill(scratch, tf.cast(zero, signals.dtype))
     _, results, _ = tf.while_loop(
       lambda i, *_: i < len(self._starts), transform_block, [0, results, zeros]
     )
@@ -289,9 +300,12 @@ class Blocks:
 
   @property
   def _starts(self) -> list[int]:
-    """The first frame of each block, counted through all clips."""
+    """The first frame of each block, counted through all clips.
+
+    The last clips of a block may be those of the block before.
+    """
     return [
-      clip * self.num_frames + part * self.frames
+      min(clip, self.batch - self.clips) * self.num_frames + part * self.frames
       for clip in range(0, self.batch, self.clips)
       for part in range(self.parts)
     ]
@@ -334,8 +348,14 @@ class Blocks:
 
   def _join(self, blocks: tf.Tensor) -> tf.Tensor:
     """Returns `[batch, num_frames, features]`."""
-    values = tf.reshape(blocks, [self.batch, -1, blocks.shape[-1]])
-    return values[:, : self.num_frames]
+    features = blocks.shape[-1]
+    clips = len(self._starts) // self.parts * self.clips
+    values = tf.reshape(blocks, [clips, -1, features])[:, : self.num_frames]
+    if clips == self.batch:
+      return values
+    # The last block ends where the batch does.
+    before = clips - self.clips
+    return tf.concat([values[:before], values[before - self.batch :]], axis=0)
 
 
 def calls(

@@ -21,6 +21,12 @@ def is_tpu() -> bool:
   return device == "TPU" or "_tpu_replicate" in probe.node_def.attr
 
 
+def sees_only_cpus() -> bool:
+  """Returns whether the process can compute on nothing but CPUs."""
+  devices = tf.config.get_visible_devices()
+  return all("CPU" in device.device_type for device in devices)
+
+
 def is_compiled_for_cpu() -> bool:
   """Returns whether XLA surely compiles the graph, and does it for a CPU.
 
@@ -30,9 +36,4 @@ def is_compiled_for_cpu() -> bool:
   """
   graph = tf.compat.v1.get_default_graph()
   compiled = control_flow_util.GraphOrParentsInXlaContext(graph)
-  devices = tf.config.get_visible_devices()
-  return (
-    compiled
-    and not is_tpu()
-    and all("CPU" in device.device_type for device in devices)
-  )
+  return compiled and not is_tpu() and sees_only_cpus()

@@ -40,9 +40,9 @@ def fft(
 ) -> tuple[tf.Tensor, ...]:
   """Transforms each frame by a fast Fourier transform.
 
-  Many frames are transformed in blocks, one after the other, if the shape of
-  the signals is static. What lies between the signals and the result then takes
-  some megabytes and stays in the processor's cache.
+  Many frames are transformed in blocks if the shape of the signals is static.
+  What lies between the signals and the result then takes some megabytes for
+  each thread.
 
   Args:
     signals: `[..., samples]`, float32 or float64.
@@ -112,10 +112,10 @@ def kernel(
   """Multiplies each frame with each kernel.
 
   The frames are written to memory, where they take `frame_length / frame_step`
-  times the room of the signals: with two kernels less than the result, with one
-  up to twice as much. Where XLA compiles for a CPU, and the kernels are small,
-  they are not: blocks of the signals are convolved, one after the other. For a
-  TPU there is `tpu_ops.kernel`.
+  times the room of the signals: with two kernels less than the products, with
+  one up to twice as much. Where XLA compiles for a CPU, and the kernels are
+  small, they are not: blocks of the signals are convolved, one after the other.
+  For a TPU there is `tpu_ops.kernel`.
 
   Args:
     signals: `[..., samples]`, float32 or float64.
@@ -140,8 +140,9 @@ def kernel(
   """
   with tf.name_scope(name or "kernel"):
     frame_length = kernels[0].shape[0]
+    # Blocks are cut out anyway: a long signal need not be copied before.
     signals, num_frames = shape_ops.fit(
-      signals, frame_length, frame_step, padding
+      signals, frame_length, frame_step, padding, crop=False
     )
     *leading, samples = shape_ops.dims(signals)
     signals = tf.reshape(signals, [math.prod(leading), samples])
@@ -170,7 +171,7 @@ def _products(
   Each is `[batch, num_frames, num_bins]`.
   """
   frame_length, num_bins = kernels[0].shape
-  frames = shape_ops.frame(signals, frame_length, frame_step)
+  frames = _frames(signals, frame_length, frame_step)
   batch, num_frames, _ = shape_ops.dims(frames)
   frames = tf.reshape(frames, [-1, frame_length])
 
@@ -190,6 +191,15 @@ def _products(
   else:
     values = multiply(frames, *kernels)
   return [tf.reshape(v, [batch, num_frames, num_bins]) for v in values]
+
+
+def _frames(
+  signals: tf.Tensor, frame_length: int, frame_step: int
+) -> tf.Tensor:
+  """Cuts signals into frames; what stands behind the last one is left out."""
+  samples = shape_ops.dims(signals)[-1]
+  covered = (samples - frame_length) // frame_step * frame_step + frame_length
+  return shape_ops.frame(signals[..., :covered], frame_length, frame_step)
 
 
 def _is_convolved(signals: tf.Tensor, kernel: tf.Tensor) -> bool:
@@ -215,11 +225,11 @@ def _convolve(
   frame_length, num_bins = kernels[0].shape
   batch, samples = signals.shape
   num_frames = (samples - frame_length) // frame_step + 1
-  blocks = block_ops.part(
+  blocks = block_ops.Blocks.of(
     batch, num_frames, frame_length, frame_step, _CONVOLVED_FRAMES
   )
   # For the gradient alone; XLA leaves out what nothing needs.
-  frames = shape_ops.frame(signals, frame_length, frame_step)
+  frames = _frames(signals, frame_length, frame_step)
 
   @tf.custom_gradient
   def compute(
