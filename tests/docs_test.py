@@ -132,3 +132,58 @@ def test_table_of_differences_names_its_tests():
   named = re.findall(r"`(test_difference_\w+)`", readme())
   defined = re.findall(r"^def (test_difference_\w+)", tests, re.MULTILINE)
   assert sorted(named) == sorted(defined)
+
+
+def test_targets_are_those_of_the_tables():
+  text = (ROOT / "docs/performance_amd.md").read_text()
+  one, both = (
+    {
+      section.partition("\n")[0]: {
+        cells[0]: cells[1:]
+        for cells in re.findall(
+          r"^\| (.+?) \| ([\d.]+) \|.*?\| ([\d.]+) \|", section, re.MULTILINE
+        )
+      }
+      for section in half.split("### ")[1:]
+    }
+    for half in text.partition("## One thread")[2].split("## All threads")
+  )
+  works = ["W1: speech", "W2: speech, short frames", "W3: music"]
+  steps = ["W7: training step", "W7: training step, short frames"]
+  forwards = [
+    "W7: forward pass of the trainable layer",
+    "W7: forward pass, short frames",
+  ]
+
+  def ratio(table, *runs):  # To the faster of tfspec's.
+    return min(float(table[run][1]) for run in runs)
+
+  def time(table, *runs):
+    return min(float(table[run][0]) for run in runs)
+
+  keras = "keras, graph", "keras, jit"
+  layer = "tfspec layer, graph", "tfspec layer, jit"
+  fft = "tfspec fft, graph", "tfspec fft, jit"
+  rows = [
+    [ratio(one[w], "tf.signal, graph") for w in works],
+    [ratio(one[w], "tf.signal, jit") for w in works],
+    [ratio(one[works[0]], *keras)],
+    [ratio(one[works[2]], *keras)],
+    [time(one[works[0]], *fft) / time(one[works[0]], "floor: rfft")],
+    [ratio(both[w], "torch.stft") for w in works],
+    [ratio(one[w], *keras) for w in steps],
+    [time(one[w], *layer) / time(one[w], "floor: matmul") for w in forwards],
+    [ratio(both["W8: dataset.map over files"], "tf.signal")],
+  ]
+  targets = [2.2, 1.8, 5, 15, 1.3, 1.3, 1.4, 1.15, 1.3]
+  page = (ROOT / "docs/performance.md").read_text()
+  table = page.partition("|---|---|---|---|---|\n")[2].splitlines()
+  for values, target, line in zip(rows, targets, table, strict=False):
+    cell = line.split("|")[4]
+    said = [float(value) for value in re.findall(r"[\d.]+", cell)]
+    np.testing.assert_allclose(
+      said, values, atol=0.051 if target > 9 else 0.0051
+    )
+    at_most = "at most" in line
+    met = [value <= target if at_most else value >= target for value in said]
+    assert met == ["**" in part for part in cell.split(",")], line

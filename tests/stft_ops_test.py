@@ -249,7 +249,7 @@ PARTS = ["forward", "gradient to the signals", "gradient to the kernels"]
 @pytest.mark.parametrize("part", PARTS)
 def test_precision_reaches_the_compiled_program(precision, part):
   products = compiled_products(part, precision)
-  # Two kernels, each in two parts; the gradient needs the forward ones too.
+  # The sums are in parts; the gradient needs the forward ones too.
   assert len(products) >= (4 if part == "forward" else 8)
   wanted = f"operand_precision={{{precision},{precision}}}"
   for line in products:
