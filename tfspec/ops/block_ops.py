@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
@@ -268,7 +267,9 @@ class Blocks:
     )
     starts = tf.constant(self._starts)
 
-    def transform_block(i: tf.Tensor, results: list, scratch: tf.Tensor) -> Any:
+    def transform_block(
+      i: tf.Tensor, results: list, scratch: tf.Tensor
+    ) -> tuple:
       clip, frame = self._place(starts[i])
       # The last part of a clip ends where the clip does.
       frame = tf.minimum(frame, self.num_frames - self.frames)
