@@ -5,25 +5,27 @@ import os
 import tempfile
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from tfspec import answers as answers_lib
 from tfspec import (
   checksums,
   exportable,
   model_card,
   servable,
   serving_requests,
+  verify_replay,
 )
 from tfspec import goldens as goldens_lib
+from tfspec.answers import Answers
 from tfspec.config import SpectrogramConfig, save_config
 from tfspec.exportable import (
+  ANSWERS_ASSET,
   CONFIG_ASSET,
   GOLDENS_ASSET,
-  PREDICTIONS_ASSET,
   Exportable,
 )
-from tfspec.servable import Limits, Servable
+from tfspec.servable import BATCHINGS, Limits, Servable
 from tfspec.spectrogram import Spectrogram
 
 _CARD_ASSET = "model_card.md"
@@ -40,6 +42,7 @@ def export_saved_model(
   *,
   max_samples: int | None = None,
   max_wav_bytes: int | None = None,
+  min_samples: int | None = None,
   non_finite: str = "reject",
   jit_compile: bool = False,
 ) -> None:
@@ -59,11 +62,19 @@ def export_saved_model(
   With `channels` the signals are `[batch, samples, channels]`, or with channels
   first `[batch, channels, samples]`. Batch and samples are free. `lengths`,
   int32 `[batch]`, says how many samples of each row are its own. It may be
-  left out of a request, and in Python be empty: all are. Each row gives what
-  it gives alone; beyond its `num_frames` it is zero. A Keras model gets the
-  lengths as its input `lengths`, beside one named `signals`, or without such an
-  input as a mask; one that takes a fixed number of samples gets shorter files
-  filled up with zeros.
+  left out of a request, and in Python be empty: all are. The result for a row
+  does not depend on the rest of the request, nor on what pads it; beyond its
+  `num_frames` a spectrogram is zero.
+
+  The answer of a Keras model to a clip is what `model(clip[None])` gives, or
+  for a model that takes a fixed number of samples, what it gives for the clip
+  filled up with zeros. A model gets `lengths` only if it has such an input
+  beside one named `signals`, and a mask only from its own layers. Its rows
+  share a batch where that changes no answer: all of them if the model takes
+  `lengths` or a fixed number of samples, else those of one length. Outputs
+  whose size depends on the length are filled up with zeros, and `NAME_length`
+  gives the size of each. The signature `spectrogram` gives what the layer gives
+  inside the model.
 
   A request that breaks a limit, or that has a file which cannot be read or has
   other channels or another sample rate than the config, fails as a whole with
@@ -80,8 +91,9 @@ def export_saved_model(
 
   Args:
     source: What to export: a config; a `Spectrogram` where kernels were
-      trained; or a Keras model with one `tfspec.layers.STFTSpectrogram`, which
-      takes a batch of signals, or inputs named `signals` and `lengths`.
+      trained; or a Keras model with one `STFTSpectrogram`, tfspec's or Keras'
+      own, which takes a batch of signals, or inputs named `signals` and
+      `lengths`.
     path: Folder that does not exist yet, such as "models/speech/1".
     channels: Channels of the signals, or None for mono without a channels axis.
       A Keras model says it itself.
@@ -90,8 +102,11 @@ def export_saved_model(
       sample rate, or at 48 kHz if it states none.
     max_wav_bytes: Bytes of all WAV files of a request, at most. None: those of
       `max_samples` in 32 bits, and 1 MiB.
-    non_finite: "reject" refuses requests with NaN or infinities, "pass" lets
-      them spoil the frames that contain them.
+    min_samples: Samples of each row, at least. None: the least number that a
+      Keras model has a finite answer for, found by trying; for a spectrogram 0.
+    non_finite: "reject" refuses requests with NaN or infinities, or with such
+      an answer of a Keras model; "pass" lets them spoil the frames that contain
+      them.
     jit_compile: Whether XLA compiles the model, once for each shape. The server
       must have XLA linked in.
 
@@ -99,8 +114,8 @@ def export_saved_model(
     FileExistsError: If the path exists.
     TypeError: If the source is none of the three.
     ValueError: If an argument is out of its range, or a Keras model has other
-      inputs, not one layer that makes spectrograms, or fails for a clip without
-      frames.
+      inputs, not one layer that makes spectrograms, no finite answer, or in a
+      graph another than in Keras.
 
   Example:
     >>> config = tfspec.SpectrogramConfig()
@@ -113,29 +128,79 @@ def export_saved_model(
   """
   exported = exportable.exportable(source, channels)
   config = exported.spectrogram.config
-  limits = _limits(exported, max_samples, max_wav_bytes, non_finite)
+  limits = _limits(
+    exported, max_samples, max_wav_bytes, min_samples, non_finite
+  )
   target = exportable.check_new(path)
-  served = Servable(exported, limits, jit_compile)
+  if exported.model is None:
+    served, answers = Servable(exported, limits, jit_compile=jit_compile), None
+  else:
+    served, answers = _of_model(exported, limits, jit_compile)
   name = os.path.basename(os.path.dirname(os.path.abspath(target))) or "model"
   with exportable.written_aside(target) as partial:
     with tempfile.TemporaryDirectory() as folder:
-      _write_assets(served, name, limits, folder)
+      _write_assets(served, name, limits, answers, folder)
       served.assets = [
         tf.saved_model.Asset(os.path.join(folder, asset))
         for asset in sorted(os.listdir(folder))
       ]
       tf.saved_model.save(served, partial, served.functions)
     clip = goldens_lib.clips(config)["pcm16"]
-    inputs = serving_requests.inputs(clip, exported.signals_shape, config)
+    if answers is not None:
+      clip = answers.answered[0].signals
+    inputs = serving_requests.inputs([clip], exported.signals_shape, config)
     requests = {name: inputs[name] for name in served.functions}
     serving_requests.save_warmup(partial, name, requests)
     checksums.write(partial)
+
+
+def _of_model(
+  exported: Exportable, limits: Limits, jit_compile: bool
+) -> tuple[Servable, Answers]:
+  """Returns what serves a Keras model as Keras answers, and these answers."""
+  clips = answers_lib.clips(
+    exported.spectrogram.config, limits.min_samples, exported.samples
+  )
+  asked = answers_lib.make(exported, clips, limits.min_samples)
+  answers = Answers(asked, limits.max_samples)
+  if limits.non_finite == "pass":
+    for clip in asked:
+      if clip.outputs is None and len(clip.signals) >= limits.min_samples:
+        raise ValueError(
+          "The model must have a finite answer to every clip if non_finite is "
+          f"'pass'. Got: none for {clip.name!r}."
+        )
+  has_inside = all(clip.inside for clip in answers.answered)
+  # A model that takes lengths, or always the same number of samples, can tell
+  # its rows apart; whether it does is tried.
+  names = list(BATCHINGS)
+  if exported.samples is not None:
+    names.remove("length")
+  elif not exported.takes_lengths:
+    names.remove("batch")
+  for batching in names:
+    served = Servable(exported, limits, batching, has_inside, jit_compile)
+    found = verify_replay.served_answers(
+      exported.spectrogram.config,
+      served.functions,
+      exported.signals_shape,
+      answers,
+    )
+    if all(result.ok for result in found):
+      return served, answers
+  wrong = next(result for result in found if not result.ok)
+  raise ValueError(
+    "The model must answer in a graph as it does in Keras, to a relative "
+    f"{answers_lib.BOUND:g}. Got for {wrong.golden!r}: "
+    f"{wrong.note or f'{wrong.error:.1e}'} ({wrong.route})."
+  )
 
 
 def _limits(
   exported: Exportable,
   max_samples: int | None,
   max_wav_bytes: int | None,
+  min_samples: int | None,
   non_finite: str,
 ) -> Limits:
   """Returns the limits with their defaults, checked."""
@@ -149,49 +214,72 @@ def _limits(
   for name, value in given.items():
     if value < 1:
       raise ValueError(f"{name} must be at least 1. Got: {name}={value}.")
-  least = max(config.frame_length, exported.samples or 0)
-  if max_samples < least:
+  if min_samples is not None and min_samples < 0:
     raise ValueError(
-      "max_samples must be at least one row: frame_length, and the samples "
-      "that a model takes if they are fixed. Got: "
-      f"max_samples={max_samples}, frame_length={config.frame_length}, "
-      f"samples={exported.samples}."
+      f"min_samples must be at least 0. Got: min_samples={min_samples}."
     )
   if non_finite not in servable.NON_FINITE:
     raise ValueError(
       f"non_finite must be one of {', '.join(servable.NON_FINITE)}. Got: "
       f"non_finite={non_finite!r}."
     )
-  return Limits(max_samples, max_wav_bytes, non_finite)
+  if exported.model is not None:
+    min_samples = _least_samples(exported, min_samples)
+  least = max(config.frame_length, exported.samples or 0, min_samples or 0)
+  if max_samples < least:
+    raise ValueError(
+      "max_samples must be at least one row: frame_length, min_samples, and "
+      "the samples that a model takes if they are fixed. Got: "
+      f"max_samples={max_samples}, frame_length={config.frame_length}, "
+      f"min_samples={min_samples or 0}, samples={exported.samples}."
+    )
+  return Limits(max_samples, max_wav_bytes, min_samples or 0, non_finite)
+
+
+def _least_samples(exported: Exportable, min_samples: int | None) -> int:
+  """Returns the least number of samples of a row, found or checked."""
+  if min_samples is None:
+    return answers_lib.least_samples(exported)
+  if exported.samples is not None and min_samples > exported.samples:
+    raise ValueError(
+      "min_samples must be at most the samples that the model takes. Got: "
+      f"min_samples={min_samples}, samples={exported.samples}."
+    )
+  clips = answers_lib.clips(
+    exported.spectrogram.config, min_samples, exported.samples
+  )
+  try:
+    answers_lib.check_answered(exported, clips["least"])
+  except answers_lib.NoAnswerError as e:
+    raise ValueError(
+      "min_samples must be a number of samples that the model answers. Got: "
+      f"min_samples={min_samples}, {e}."
+    ) from e
+  return min_samples
 
 
 def _write_assets(
-  served: Servable, name: str, limits: Limits, folder: str
+  served: Servable,
+  name: str,
+  limits: Limits,
+  answers: Answers | None,
+  folder: str,
 ) -> None:
-  exported = served.exported
-  spectrogram = exported.spectrogram
+  spectrogram = served.spectrogram
   save_config(spectrogram.config, os.path.join(folder, CONFIG_ASSET))
-  goldens = goldens_lib.make(spectrogram)
   goldens_lib.save(
-    goldens,
+    goldens_lib.make(spectrogram),
     spectrogram.config,
     os.path.join(folder, GOLDENS_ASSET),
   )
   card = model_card.model_card(
-    name, spectrogram.config, served.functions, dataclasses.asdict(limits)
+    name,
+    spectrogram.config,
+    served.functions,
+    dataclasses.asdict(limits),
+    None if answers is None else BATCHINGS[served.batching],
   )
   with open(os.path.join(folder, _CARD_ASSET), "w", encoding="utf-8") as f:
     f.write(card)
-  if exported.model is None:
-    return
-
-  def run(signals: np.ndarray) -> dict[str, tf.Tensor]:
-    inputs = serving_requests.inputs(
-      signals, exported.signals_shape, spectrogram.config
-    )
-    return served.functions["serving_default"](**inputs["serving_default"])
-
-  np.savez_compressed(
-    os.path.join(folder, PREDICTIONS_ASSET),
-    **exportable.predictions(goldens, run),
-  )
+  if answers is not None:
+    answers_lib.save(answers, os.path.join(folder, ANSWERS_ASSET))

@@ -3,49 +3,47 @@
 import contextlib
 import dataclasses
 import os
-import re
 import uuid
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from tfspec import layers
+from tfspec import layers, serving_requests
+from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
-from tfspec.goldens import Golden
 from tfspec.spectrogram import Spectrogram
 
 CONFIG_ASSET = "config.textproto"
 GOLDENS_ASSET = "goldens.npz"
-PREDICTIONS_ASSET = "predictions.npz"
+ANSWERS_ASSET = "predictions.npz"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Exportable:
-  """A spectrogram, or a Keras model behind its own.
+  """A spectrogram, or a Keras model with one inside.
 
   Attributes:
     spectrogram: The spectrogram.
     channels: Channels of the signals, or None for mono without that axis.
     model: A Keras model that takes a batch of signals, or also `lengths`
       beside them, or None.
-    samples: Samples of each row if the model wants a fixed number.
+    samples: Samples of each row if the model takes a fixed number.
+    time_axis: The axis of the samples in a batch with its channels axis.
   """
 
   spectrogram: Spectrogram
   channels: int | None
   model: Any = None
   samples: int | None = None
+  time_axis: int = 1
 
   @property
   def signals_shape(self) -> list[int | None]:
     """Shape of the input `signals`."""
     shape = [None, self.samples]
     if self.channels is not None:
-      last = self.spectrogram.config.data_format == "channels_last"
-      shape.insert(2 if last else 1, self.channels)
+      shape.insert(3 - self.time_axis, self.channels)
     return shape
 
   @property
@@ -53,42 +51,80 @@ class Exportable:
     """The variables of the model, without what Keras wraps around them."""
     return [] if self.model is None else [v.value for v in self.model.variables]
 
+  @property
+  def takes_lengths(self) -> bool:
+    """Whether the model has an input `lengths` beside its signals."""
+    return self.model is not None and "lengths" in _inputs_of(self.model)
+
   def with_channels(self, signals: tf.Tensor) -> tf.Tensor:
     """Gives signals of `signals_shape` a channels axis if they have none."""
     if self.channels is not None:
       return signals
-    last = self.spectrogram.config.data_format == "channels_last"
-    return tf.expand_dims(signals, 2 if last else 1)
+    return tf.expand_dims(signals, 3 - self.time_axis)
 
   def predict(
     self, signals: tf.Tensor, lengths: tf.Tensor | None = None
   ) -> dict[str, tf.Tensor]:
-    """Returns the outputs of the model by the names that they are served under.
+    """Returns the first result of `call`."""
+    return self.call(signals, lengths)[0]
+
+  def inside(
+    self, signals: tf.Tensor, lengths: tf.Tensor | None = None
+  ) -> dict[str, tf.Tensor]:
+    """Returns the second result of `call`."""
+    return self.call(signals, lengths)[1]
+
+  def call(
+    self, signals: tf.Tensor, lengths: tf.Tensor | None = None
+  ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """Calls the model with what it takes, and with nothing else.
 
     Args:
       signals: A batch with its channels axis.
-      lengths: How many samples of each clip are its own, or None: all.
+      lengths: How many samples of each clip are its own, or None: all. A model
+        without an input `lengths` does not see them.
+
+    Returns:
+      The outputs of the model by the names that they are served under; and what
+      the layer gives inside the model: `spectrogram`, float32, and `num_frames`
+      of each row, behind which stands what silence gives. Of a layer that is
+      not called once, on the batch itself, the second is empty.
     """
-    last = self.spectrogram.config.data_format == "channels_last"
-    shape = tf.shape(signals)
-    rows, samples = shape[0], shape[1 if last else 2]
-    inputs, mask = signals, None
-    if "lengths" in _inputs_of(self.model):
+    inputs = _inputs_of(self.model)
+    signals = tf.cast(signals, _signals_input(inputs).dtype)
+    arguments = signals
+    if self.takes_lengths:
       if lengths is None:
-        lengths = tf.fill([rows], samples)
-      inputs = {"signals": signals, "lengths": lengths}
-    elif lengths is not None:
-      mask = tf.sequence_mask(lengths, samples)
-    with warnings.catch_warnings():
-      # That the outermost model passes no mask on says nothing here.
-      name = re.escape(f"Layer {self.model.name!r}")
-      warnings.filterwarnings("ignore", f"{name} .* does not support masking")
-      outputs = self.model(inputs, training=False, mask=mask)
-    if isinstance(outputs, dict):
-      return outputs
+        shape = tf.shape(signals)
+        lengths = tf.fill(shape[:1], shape[self.time_axis])
+      lengths = tf.cast(lengths, inputs["lengths"].dtype)
+      arguments = {"signals": signals, "lengths": lengths}
+    with layers.recorded() as found:
+      outputs = self.model(arguments, training=False)
     if isinstance(outputs, list | tuple):
-      return dict(zip(self.model.output_names, outputs, strict=True))
-    return {"predictions": outputs}
+      outputs = dict(zip(self.model.output_names, outputs, strict=True))
+    elif not isinstance(outputs, dict):
+      outputs = {"predictions": outputs}
+    if len(found) != 1 or not _is_here(found[0][0]):
+      return outputs, {}
+    return outputs, self._inside(*found[0])
+
+  def _inside(
+    self, values: tf.Tensor, num_frames: tf.Tensor | None
+  ) -> dict[str, tf.Tensor]:
+    config = self.spectrogram.config
+    axis = spectrogram_lib.time_axis(config)
+    shape = tf.shape(values)
+    if num_frames is None:
+      num_frames = tf.fill(shape[:1], shape[axis])
+    own = tf.sequence_mask(num_frames, shape[axis])
+    ones = [1] * (values.shape.rank - 1 - axis)
+    own = tf.reshape(own, [shape[0], *[1] * (axis - 1), shape[axis], *ones])
+    values = tf.cast(values, tf.float32)
+    return {
+      "spectrogram": tf.where(own, values, spectrogram_lib.silence(config)),
+      "num_frames": num_frames,
+    }
 
 
 def exportable(
@@ -98,8 +134,8 @@ def exportable(
 
   Args:
     source: A config, a `Spectrogram`, or a Keras model with one
-      `tfspec.layers.STFTSpectrogram`, which takes a batch of signals, or inputs
-      named `signals` and `lengths`.
+      `STFTSpectrogram`, tfspec's or Keras' own, which is converted. The model
+      takes a batch of signals, or inputs named `signals` and `lengths`.
     channels: Channels of the signals, or None for mono without a channels axis.
       A Keras model says it itself.
 
@@ -111,46 +147,16 @@ def exportable(
   if channels is not None and channels < 1:
     raise ValueError(f"channels must be at least 1. Got: channels={channels}.")
   if isinstance(source, SpectrogramConfig):
-    return Exportable(Spectrogram(source), channels)
+    source = Spectrogram(source)
   if isinstance(source, Spectrogram):
-    return Exportable(source, channels)
+    axis = 1 if source.config.data_format == "channels_last" else 2
+    return Exportable(source, channels, time_axis=axis)
   spectrogram = _front_end(source)
-  channels, samples = _signals_of(source, spectrogram.config, channels)
-  return Exportable(spectrogram, channels, source, samples)
-
-
-def predictions(
-  goldens: Iterable[Golden],
-  run: Callable[[np.ndarray], Mapping[str, tf.Tensor]],
-) -> dict[str, np.ndarray]:
-  """Returns what a model answers to clips, to be stored beside its export.
-
-  Args:
-    goldens: The clips.
-    run: Returns the outputs for a clip `[samples]`, each with a batch axis.
-
-  Returns:
-    The answers by the name of the clip and that of the output, `clip/output`.
-
-  Raises:
-    ValueError: If the model fails for a clip.
-  """
-  found = {}
-  for golden in goldens:
-    try:
-      outputs = run(golden.signals)
-    except tf.errors.InvalidArgumentError as e:
-      raise ValueError(
-        "The model must answer clips of all lengths, also those without a "
-        f"frame. Got: {type(e).__name__} for {golden.name!r}, "
-        f"{len(golden.signals)} samples."
-      ) from e
-    for output, value in outputs.items():
-      # Strings as bytes: an archive of objects would have to be pickled.
-      value = np.asarray(value.numpy()[0])
-      kind = bytes if value.dtype == object else value.dtype
-      found[f"{golden.name}/{output}"] = value.astype(kind)
-  return found
+  return Exportable(
+    spectrogram,
+    model=source,
+    **_signals_of(source, spectrogram.config, channels),
+  )
 
 
 def check_new(path: str | os.PathLike[str]) -> str:
@@ -210,30 +216,54 @@ def _front_end(model: Any) -> Spectrogram:
   return layers.to_spectrogram(own[0])
 
 
-def _inputs_of(model: Any) -> dict[str, tuple[int | None, ...]]:
-  """Returns the shapes of what a Keras model takes, by name."""
-  tensors = getattr(model, "inputs", None) or []
-  return {tensor.name: tuple(tensor.shape) for tensor in tensors}
+def _is_here(value: tf.Tensor) -> bool:
+  """Returns whether a tensor can be read here: it is of no inner function."""
+  if tf.executing_eagerly():
+    return True
+  return getattr(value, "graph", None) is tf.compat.v1.get_default_graph()
+
+
+def _inputs_of(model: Any) -> dict[str, Any]:
+  """Returns what a Keras model takes, by name."""
+  return {
+    tensor.name: tensor for tensor in getattr(model, "inputs", None) or []
+  }
+
+
+def _signals_input(inputs: dict[str, Any]) -> Any:
+  """Returns the input that takes the signals, None if there is none."""
+  return inputs.get("signals", next(iter(inputs.values()), None))
 
 
 def _signals_of(
   model: Any, config: SpectrogramConfig, channels: int | None
-) -> tuple[int | None, int | None]:
-  """Returns the channels and the samples of what a Keras model takes."""
+) -> dict[str, int | None]:
+  """Returns what a Keras model says of its signals, as `Exportable` has it."""
   inputs = _inputs_of(model)
+  shapes = {name: tuple(tensor.shape) for name, tensor in inputs.items()}
   named = set(inputs) == {"signals", "lengths"}
-  shape = inputs["signals"] if named else next(iter(inputs.values()), ())
+  signals = _signals_input(inputs)
+  shape = () if signals is None else tuple(signals.shape)
   if len(shape) != 3 or not (named or len(inputs) == 1):
     raise ValueError(
       "The model must take one batch of signals, [batch, samples, channels] or "
       "with channels first [batch, channels, samples]; or inputs named "
-      f"'signals' and 'lengths', [batch]. Got: {inputs or 'no inputs'}."
+      f"'signals' and 'lengths', [batch]. Got: {shapes or 'no inputs'}."
     )
-  last = config.data_format == "channels_last"
-  own, samples = shape[2 if last else 1], shape[1 if last else 2]
+  if not tf.as_dtype(signals.dtype).is_floating:
+    raise ValueError(
+      "The model must take signals of a floating-point dtype. Got: "
+      f"{signals.dtype}."
+    )
+  axis = serving_requests.time_axis(list(shape), config)
+  own = shape[3 - axis]
   if own is None or channels not in (None, own):
     raise ValueError(
       "channels must be what the model takes, a fixed number. Got: "
       f"channels={channels}, input shape {shape}."
     )
-  return (None if own == 1 and channels is None else own), samples
+  return {
+    "channels": None if own == 1 and channels is None else own,
+    "samples": shape[axis],
+    "time_axis": axis,
+  }

@@ -1,7 +1,9 @@
 """The Keras layer."""
 
+import contextlib
+import contextvars
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -23,6 +25,8 @@ _OWN_FIELDS = {
   "pad_mode": None,
   "pad_value": None,
 }
+# What is noted of the calls of layers, inside `recorded`.
+_RECORD = contextvars.ContextVar("record", default=None)
 # None in a Keras that is too old to have it.
 _KERAS_LAYER = getattr(keras.layers, "STFTSpectrogram", None)
 
@@ -217,14 +221,16 @@ class STFTSpectrogram(keras.layers.Layer):
       masks = [mask, getattr(inputs, "_keras_mask", None)]
       if any(m is not None for m in masks):
         raise ValueError("lengths must be None if there is a mask. Got: both.")
-    if mask is None:
-      return spectrogram_lib.spectrogram(
-        inputs, config, kernels, lengths, padding_value
-      )
-    values, _ = spectrogram_lib.spectrogram(
-      inputs, config, kernels, padding_ops.mask_lengths(mask), padding_value
+    if mask is not None:
+      lengths = padding_ops.mask_lengths(mask)
+    result = spectrogram_lib.spectrogram(
+      inputs, config, kernels, lengths, padding_value
     )
-    return values
+    values, num_frames = (result, None) if lengths is None else result
+    record = _RECORD.get()
+    if record is not None:
+      record.append((values, num_frames))
+    return values if mask is not None else result
 
   def compute_mask(
     self, inputs: tf.Tensor, previous_mask: tf.Tensor | None = None
@@ -309,6 +315,24 @@ def find(model: Any) -> list[keras.layers.Layer]:
   if isinstance(model, tuple(kind for kind in kinds if kind is not None)):
     return [model]
   return sum((find(layer) for layer in getattr(model, "layers", [])), [])
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[list[tuple[tf.Tensor, tf.Tensor | None]]]:
+  """Notes what every `STFTSpectrogram` returns that is called inside.
+
+  So a model tells what its layer gives, wherever in the model it is.
+
+  Returns:
+    A list that grows by a pair a call: the spectrogram, and the number of
+    frames of each clip, or None where all are its own.
+  """
+  found = []
+  token = _RECORD.set(found)
+  try:
+    yield found
+  finally:
+    _RECORD.reset(token)
 
 
 def to_spectrogram(layer: keras.layers.Layer) -> Spectrogram:

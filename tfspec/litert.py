@@ -9,21 +9,22 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 
-from tfspec import config_proto, errors, exportable, serving_requests
+from tfspec import answers as answers_lib
+from tfspec import config_proto, errors, exportable
 from tfspec import goldens as goldens_lib
 from tfspec import spectrogram as spectrogram_lib
+from tfspec.answers import Answers
 from tfspec.config import SpectrogramConfig
 from tfspec.exportable import (
+  ANSWERS_ASSET,
   CONFIG_ASSET,
   GOLDENS_ASSET,
-  PREDICTIONS_ASSET,
   Exportable,
 )
 from tfspec.spectrogram import Spectrogram
@@ -95,7 +96,7 @@ def export_litert(
     raise ValueError(f"path must end in {ENDING}. Got: {target}.")
   exported = exportable.exportable(source, channels)
   program = _Program(exported)
-  content = _with_metadata(_convert(program), _assets(exported, program))
+  content = _with_metadata(_convert(program), _assets(exported))
   folder = os.path.dirname(target)
   with exportable.written_aside(target) as partial:
     if folder:
@@ -343,7 +344,7 @@ def _with_metadata(content: bytes, entries: dict[str, bytes]) -> bytes:
   return content.replace(_NO_SUM, _sha256(content))
 
 
-def _assets(exported: Exportable, program: _Program) -> dict[str, bytes]:
+def _assets(exported: Exportable) -> dict[str, bytes]:
   """Returns what proves the file later."""
   config = exported.spectrogram.config
   text = text_format.MessageToString(config.to_proto())
@@ -353,21 +354,9 @@ def _assets(exported: Exportable, program: _Program) -> dict[str, bytes]:
   }
   goldens = goldens_lib.make(exported.spectrogram)
   if exported.model is not None:
-
-    def run(signals: np.ndarray) -> dict[str, tf.Tensor]:
-      shape = exported.signals_shape
-      return program.serve(serving_requests.rows(signals, shape, config))
-
-    clips = [golden for golden in goldens if _takes(run, golden)]
-    if not clips:
-      raise ValueError(
-        "The model must take one of the golden clips: give it a fixed number "
-        "of samples if its layers need more. Got: none of at most "
-        f"{max(len(golden.signals) for golden in goldens)} samples taken."
-      )
     archive = io.BytesIO()
-    np.savez_compressed(archive, **exportable.predictions(clips, run))
-    found[PREDICTIONS_ASSET] = archive.getvalue()
+    answers_lib.save(Answers(_answers(exported), 0), archive)
+    found[ANSWERS_ASSET] = archive.getvalue()
   if config.trainable:  # Else they follow from the config.
     archive = io.BytesIO()
     goldens_lib.save(goldens, config, archive)
@@ -375,15 +364,17 @@ def _assets(exported: Exportable, program: _Program) -> dict[str, bytes]:
   return found
 
 
-def _takes(
-  run: Callable[[np.ndarray], dict[str, tf.Tensor]], golden: goldens_lib.Golden
-) -> bool:
-  """Returns whether a model takes a clip: its layers may need some frames."""
-  # Of none, models that answer in TensorFlow may fail in LiteRT.
-  if not all(map(len, golden.parts.values())):
-    return False
-  try:
-    run(golden.signals)
-  except tf.errors.InvalidArgumentError:
-    return False
-  return True
+def _answers(exported: Exportable) -> list[answers_lib.Answer]:
+  """Returns what a Keras model answers, to clips that LiteRT can run too."""
+  least = answers_lib.least_samples(exported)
+  config = exported.spectrogram.config
+  # Of no frames, models that answer in TensorFlow may fail in LiteRT.
+  least = max(least, config.frame_length)
+  clips = answers_lib.clips(config, least, exported.samples)
+  asked = answers_lib.make(exported, clips, least)
+  found = [clip for clip in asked if clip.outputs is not None]
+  if not found:
+    raise ValueError(
+      "The model must answer one of the clips that are asked. Got: none."
+    )
+  return found

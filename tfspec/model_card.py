@@ -22,6 +22,7 @@ def model_card(
   config: SpectrogramConfig,
   functions: dict[str, tf.types.experimental.PolymorphicFunction],
   limits: dict[str, int | str],
+  batching: str | None = None,
 ) -> str:
   """Returns the model card.
 
@@ -30,6 +31,8 @@ def model_card(
     config: Config of its spectrogram.
     functions: The signatures.
     limits: What a request may hold, by name.
+    batching: How the rows of a request share calls of a Keras model, in a
+      sentence; None for a spectrogram.
 
   Returns:
     Markdown.
@@ -41,8 +44,8 @@ def model_card(
   if config.trainable:
     kernels = "trained, stored in the variables"
   what = "Spectrograms of sound, made by tfspec."
-  if "spectrogram" in functions:
-    what = "A Keras model of sound, behind a spectrogram made by tfspec."
+  if batching:
+    what = "A Keras model of sound, with a spectrogram made by tfspec inside."
   lines = [
     f"# {name}",
     "",
@@ -87,6 +90,11 @@ def model_card(
     " behind them does not matter, and frames beyond `num_frames` are zero."
     " `wav_bytes` are whole WAV files.",
     "",
+    *_of_model(batching),
+    "A signature that Python has loaded knows no default: give it"
+    " `lengths=tf.zeros([0], tf.int32)`, or call"
+    ' `loaded.functions["serving_default"](signals=...)`.',
+    "",
     "## Limits",
     "",
     "A request beyond them is answered with INVALID_ARGUMENT and a sentence."
@@ -104,6 +112,19 @@ def model_card(
     "",
   ]
   return "\n".join(lines)
+
+
+def _of_model(batching: str | None) -> list[str]:
+  if batching is None:
+    return []
+  return [
+    "The answer to a clip is that of the Keras model to the clip by itself; if"
+    " the model takes a fixed number of samples, to the clip filled up with"
+    " zeros. It does not depend on the rest of the request."
+    f" {batching} `NAME_length`, if there is one, says how much of a row of the"
+    " output NAME is its own.",
+    "",
+  ]
 
 
 def _window(config: SpectrogramConfig) -> str:

@@ -9,11 +9,19 @@ import tensorflow as tf
 from tfspec import errors
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.exportable import Exportable
-from tfspec.ops import padding_ops, wav_ops
+from tfspec.ops import group_ops, padding_ops, wav_ops
 
 NON_FINITE = ("reject", "pass")
 
+# How the rows of a request share calls of a Keras model.
+BATCHINGS = {
+  "batch": "All rows of a request share a call of the model.",
+  "length": "Rows of one length share a call of the model.",
+  "row": "Each row has a call of the model to itself.",
+}
+
 _function = functools.partial(tf.function, autograph=False)
+_Answer = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,31 +32,42 @@ class Limits:
     max_samples: Rows times the samples of the longest one, which counts as at
       least one frame.
     max_wav_bytes: Bytes of all WAV files together.
-    non_finite: "reject" refuses NaN and infinities, "pass" lets them spoil the
-      frames that contain them.
+    min_samples: Samples of each row, at least.
+    non_finite: "reject" refuses NaN and infinities, in sound and in the answers
+      of a Keras model; "pass" lets them spoil the frames that contain them.
   """
 
   max_samples: int
   max_wav_bytes: int
+  min_samples: int = 0
   non_finite: str = "reject"
 
 
 class Servable(tf.Module):
-  """The spectrogram, or a Keras model behind its own, with its signatures.
+  """The spectrogram, or a Keras model with one inside, with its signatures.
 
   Attributes:
     exported: What is exported.
     functions: The signatures of the SavedModel by name.
+    batching: How rows share calls of a Keras model, one of `BATCHINGS`.
   """
 
   def __init__(
-    self, exported: Exportable, limits: Limits, jit_compile: bool = False
+    self,
+    exported: Exportable,
+    limits: Limits,
+    batching: str = "batch",
+    has_inside: bool = False,
+    jit_compile: bool = False,
   ) -> None:
     """Creates the signatures.
 
     Args:
       exported: What to export.
       limits: What a request may hold.
+      batching: See above.
+      has_inside: Whether a Keras model has `Exportable.inside`, and so the
+        signature "spectrogram".
       jit_compile: Whether XLA compiles what follows the checks.
     """
     super().__init__(name="tfspec")
@@ -60,9 +79,12 @@ class Servable(tf.Module):
     self._channels = exported.channels
     self._limits = limits
     self._samples = exported.samples
-    self._last = self.spectrogram.config.data_format == "channels_last"
-    answer = self._spectrogram if self.model is None else self._prediction
-    self._answer = _function(answer, jit_compile=jit_compile)
+    self._axis = exported.time_axis
+    self.batching = batching
+    self._jit_compile = jit_compile
+    self._answer = self._compiled(self._spectrogram)
+    if self.model is not None:
+      self._answer = self._by_rows(exported.predict)
     self.functions = {
       "serving_default": self._of_signals(self._float),
       "pcm16": self._of_signals(self._pcm16, tf.int16),
@@ -71,9 +93,51 @@ class Servable(tf.Module):
         input_signature=[tf.TensorSpec([None], tf.string, "wav_bytes")],
       ),
     }
-    if self.model is not None:
-      self._frames = _function(self._spectrogram, jit_compile=jit_compile)
-      self.functions["spectrogram"] = self._of_signals(self._front_end)
+    if has_inside:
+      silence = spectrogram_lib.silence(self.spectrogram.config)
+      inside = self._by_rows(exported.inside, silence)
+      self.functions["spectrogram"] = self._of_signals(
+        lambda signals, lengths: inside(*self._check(signals, lengths))
+      )
+
+  def _compiled(
+    self, run: _Answer
+  ) -> tf.types.experimental.PolymorphicFunction:
+    return _function(run, jit_compile=self._jit_compile)
+
+  def _by_rows(self, run: _Answer, fill: float = 0.0) -> _Answer:
+    """Returns a model as a function of rows that do not see each other.
+
+    Args:
+      run: Calls the model with what it can take in one call.
+      fill: What stands behind results whose size depends on the length.
+    """
+    function = self._compiled(run)
+
+    def answer(signals: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
+      samples = tf.shape(signals)[self._axis]
+      own = tf.sequence_mask(lengths, samples)
+      own = tf.expand_dims(own, 3 - self._axis)
+      signals = tf.where(own, signals, 0.0)
+      if self.batching == "batch":
+        outputs = function(signals, lengths)
+      else:
+        sizes = None
+        if self._samples is not None:
+          sizes = tf.fill(tf.shape(lengths), samples)
+        outputs = group_ops.map_groups(
+          function,
+          signals,
+          lengths,
+          self._axis,
+          sizes,
+          self.batching == "row",
+          self._samples or self._limits.min_samples,
+          fill,
+        )
+      return self._check_answer(outputs)
+
+    return answer
 
   def _of_signals(
     self, run: Callable, dtype: tf.DType = tf.float32
@@ -104,11 +168,6 @@ class Servable(tf.Module):
     signals, lengths = self._check(signals, lengths)
     return self._answer(tf.cast(signals, tf.float32) * 2.0**-15, lengths)
 
-  def _front_end(
-    self, signals: tf.Tensor, lengths: tf.Tensor
-  ) -> dict[str, tf.Tensor]:
-    return self._frames(*self._check(signals, lengths))
-
   def _wav(self, wav_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
     limit = self._limits.max_wav_bytes
     sizes = tf.cast(tf.strings.length(wav_bytes), tf.int64)
@@ -137,6 +196,7 @@ class Servable(tf.Module):
         " in the file.",
       )
     lengths = self._check_size(lengths, tf.size(lengths), samples)
+    lengths = self._check_least(lengths)
     channels = self._channels or 1
     with tf.control_dependencies([lengths]):
       clips = tf.map_fn(
@@ -151,16 +211,15 @@ class Servable(tf.Module):
     signals = clips.with_values(values).to_tensor(
       shape=[None, self._samples, channels]
     )
-    if not self._last:
+    if self._axis == 2:
       signals = tf.transpose(signals, [0, 2, 1])
     return self._answer(self._check_finite(signals, lengths), lengths)
 
   def _decode(self, contents: tf.Tensor) -> tf.Tensor:
     """Returns `[samples, channels]`: only the first axis can be ragged."""
-    signals, _ = spectrogram_lib.decode_wav(
-      contents, self.spectrogram.config, self._channels or 1
-    )
-    return signals if self._last else tf.transpose(signals)
+    rate = self.spectrogram.config.sample_rate_hz
+    signals, _ = wav_ops.decode_wav(contents, self._channels or 1, rate)
+    return signals
 
   def _check(
     self, signals: tf.Tensor, lengths: tf.Tensor
@@ -170,7 +229,7 @@ class Servable(tf.Module):
     lengths = tf.ensure_shape(lengths, [None])
     signals = self.exported.with_channels(signals)
     shape = tf.shape(signals)
-    rows, samples = shape[0], shape[1 if self._last else 2]
+    rows, samples = shape[0], shape[self._axis]
     lengths = self._check_size(lengths, rows, samples)
     with tf.control_dependencies([lengths]):
       signals = tf.identity(signals)
@@ -179,6 +238,7 @@ class Servable(tf.Module):
       no_lengths, lambda: tf.fill([rows], samples), lambda: lengths
     )
     lengths = padding_ops.check_lengths(lengths, rows, samples)
+    lengths = self._check_least(lengths)
     if signals.dtype.is_floating:
       signals = self._check_finite(signals, lengths)
     return signals, lengths
@@ -202,18 +262,54 @@ class Servable(tf.Module):
   def _check_finite(self, signals: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     if self._limits.non_finite == "pass":
       return signals
-    axis = 1 if self._last else 2
-    is_finite = tf.reduce_all(tf.math.is_finite(signals), axis=3 - axis)
-    own = tf.sequence_mask(lengths, tf.shape(signals)[axis])
+    is_finite = tf.math.is_finite(signals)
+    is_finite = tf.reduce_all(is_finite, axis=3 - self._axis)
+    own = tf.sequence_mask(lengths, tf.shape(signals)[self._axis])
     row_is_finite = tf.reduce_all(is_finite | ~own, axis=1)
-    row = tf.argmin(tf.concat([tf.cast(row_is_finite, tf.int32), [1]], 0))
     return errors.require(
       signals,
       tf.reduce_all(row_is_finite),
       "signals must be finite. Got: a NaN or an infinity in row ",
-      row,
+      _first_false(row_is_finite),
       ".",
     )
+
+  def _check_least(self, lengths: tf.Tensor) -> tf.Tensor:
+    least = self._limits.min_samples
+    if not least:
+      return lengths
+    padded = tf.concat([lengths, [least]], axis=0)
+    return errors.require(
+      lengths,
+      tf.reduce_min(padded) >= least,
+      f"Each row must have at least {least} samples for this model. Got: ",
+      tf.reduce_min(padded),
+      " in row ",
+      tf.argmin(padded),
+      ".",
+    )
+
+  def _check_answer(
+    self, outputs: dict[str, tf.Tensor]
+  ) -> dict[str, tf.Tensor]:
+    """Refuses answers that Keras does not give: NaN and infinities."""
+    if self._limits.non_finite == "pass":
+      return outputs
+    result = dict(outputs)
+    for name, value in outputs.items():
+      if not value.dtype.is_floating:
+        continue
+      is_finite = tf.math.is_finite(value)
+      is_finite = tf.reduce_all(is_finite, axis=range(1, value.shape.rank))
+      result[name] = errors.require(
+        value,
+        tf.reduce_all(is_finite),
+        f"The model must have a finite answer. Got: a NaN or an infinity in "
+        f"{name!r}, row ",
+        _first_false(is_finite),
+        ".",
+      )
+    return result
 
   def _spectrogram(
     self, signals: tf.Tensor, lengths: tf.Tensor
@@ -221,7 +317,6 @@ class Servable(tf.Module):
     values, num_frames = self.spectrogram(signals, lengths)
     return {"spectrogram": values, "num_frames": num_frames}
 
-  def _prediction(
-    self, signals: tf.Tensor, lengths: tf.Tensor
-  ) -> dict[str, tf.Tensor]:
-    return self.exported.predict(signals, lengths)
+
+def _first_false(values: tf.Tensor) -> tf.Tensor:
+  return tf.argmin(tf.concat([tf.cast(values, tf.int32), [1]], 0))

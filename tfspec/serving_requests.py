@@ -2,6 +2,7 @@
 
 import os
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -33,60 +34,83 @@ def wav_file(signals: np.ndarray, sample_rate_hz: int) -> bytes:
   return header + data
 
 
-def rows(
-  signals: np.ndarray, shape: list[int | None], config: SpectrogramConfig
-) -> np.ndarray:
-  """Returns a batch of one row that has a mono clip in each of its channels.
+def time_axis(shape: list[int | None], config: SpectrogramConfig) -> int:
+  """Returns which axis of a batch counts the samples.
 
   Args:
-    signals: The clip, `[samples]`.
+    shape: Shape of the input `signals` of a model, with or without a channels
+      axis.
+    config: The config of its layer: it decides where the shape does not, which
+      is open along the samples, and along them alone.
+  """
+  if len(shape) == 2:
+    return 1
+  if (shape[1] is None) != (shape[2] is None):
+    return 1 if shape[1] is None else 2
+  return 1 if config.data_format == "channels_last" else 2
+
+
+def rows(
+  clips: Sequence[np.ndarray],
+  shape: list[int | None],
+  config: SpectrogramConfig,
+  behind: float = 0.0,
+) -> np.ndarray:
+  """Returns a batch whose rows have mono clips in each of their channels.
+
+  Args:
+    clips: The clips, each `[samples]`.
     shape: Shape of the input `signals` of the served model. A fixed number of
-      samples cuts the clip, or fills it up with zeros.
+      samples cuts the clips.
     config: The config.
+    behind: What stands behind the end of shorter clips.
 
   Returns:
     What the model takes as `signals`.
   """
-  last = config.data_format == "channels_last"
-  samples = shape[1 if last or len(shape) == 2 else 2]
-  if samples is not None:
-    signals = signals[:samples]
-    signals = np.pad(signals, [0, samples - len(signals)])
+  axis = time_axis(shape, config)
+  samples = shape[axis]
+  if samples is None:
+    samples = max(map(len, clips), default=0)
+  batch = np.full([len(clips), samples], behind, np.float32)
+  for row, clip in zip(batch, clips, strict=True):
+    row[: len(clip)] = clip[:samples]
   if len(shape) == 2:
-    return signals[np.newaxis]
-  axis = 2 if last else 1
-  return np.stack([signals[np.newaxis]] * shape[axis], axis)
+    return batch
+  return np.stack([batch] * shape[3 - axis], 3 - axis)
 
 
 def inputs(
-  clip: np.ndarray, shape: list[int | None], config: SpectrogramConfig
+  clips: Sequence[np.ndarray],
+  shape: list[int | None],
+  config: SpectrogramConfig,
+  behind: float = 0.0,
 ) -> dict[str, dict[str, tf.Tensor]]:
-  """Returns inputs of every signature that stand for one mono clip.
+  """Returns inputs of every signature that stand for mono clips.
 
   Args:
-    clip: The clip, `[samples]`, in [-1, 1).
+    clips: The clips, each `[samples]`, in [-1, 1).
     shape: Shape of the input `signals` of the served model.
     config: The config.
+    behind: See `rows`; in 16 bits it is 0 or rubbish.
 
   Returns:
     Inputs by name, by signature.
   """
-  signals = rows(clip, shape, config)
-  last = config.data_format == "channels_last"
-  mono = len(shape) == 2
-  samples = signals.shape[1 if last or mono else 2]
-  channels = 1 if mono else shape[2 if last else 1]
-  own = clip[:samples]
-  contents = wav_file(
-    np.stack([own] * channels, 1), config.sample_rate_hz or 16000
-  )
-  lengths = tf.constant([len(own)], tf.int32)
-  pcm16 = np.round(signals * 2**15).astype(np.int16)
+  samples = shape[time_axis(shape, config)]
+  channels = 1 if len(shape) == 2 else shape[3 - time_axis(shape, config)]
+  own = [clip[:samples] for clip in clips]
+  rate = config.sample_rate_hz or 16000
+  files = [wav_file(np.stack([c] * channels, 1), rate) for c in own]
+  lengths = tf.constant(list(map(len, own)), tf.int32)
+  signals = rows(clips, shape, config, behind)
+  whole = rows(clips, shape, config, 0.0 if behind == 0.0 else 1000 / 2**15)
+  pcm16 = np.round(whole * 2**15).astype(np.int16)
   floats = {"signals": tf.constant(signals), "lengths": lengths}
   return {
     "serving_default": floats,
     "pcm16": {"signals": tf.constant(pcm16), "lengths": lengths},
-    "wav": {"wav_bytes": tf.constant([contents])},
+    "wav": {"wav_bytes": tf.constant(files, tf.string)},
     "spectrogram": floats,
   }
 

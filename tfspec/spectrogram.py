@@ -1,5 +1,7 @@
 """Spectrograms of clips and batches: the layouts around the transform."""
 
+import math
+
 import tensorflow as tf
 
 from tfspec import transform
@@ -270,6 +272,12 @@ def decode_wav(
 def time_axis(config: SpectrogramConfig) -> int:
   """Returns which axis of a batch of spectrograms counts the frames."""
   return 1 if config.data_format == "channels_last" else 2
+
+
+def silence(config: SpectrogramConfig) -> float:
+  """Returns the value that silence has."""
+  floor = config.resolved().floor
+  return {"log": math.log(floor), "magnitude": floor}.get(config.mode, 0.0)
 
 
 def _arrange(values: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:

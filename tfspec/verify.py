@@ -3,14 +3,13 @@
 import dataclasses
 import io
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfspec import answers as answers_lib
 from tfspec import (
   checksums,
   errors,
@@ -21,26 +20,15 @@ from tfspec import (
   verify_routes,
 )
 from tfspec import goldens as goldens_lib
+from tfspec.answers import Answer, Answers
 from tfspec.config import SpectrogramConfig
 from tfspec.config_rules import brief
 from tfspec.data import records
 from tfspec.explain import compare
-from tfspec.exportable import CONFIG_ASSET, GOLDENS_ASSET, PREDICTIONS_ASSET
+from tfspec.exportable import ANSWERS_ASSET, CONFIG_ASSET, GOLDENS_ASSET
 from tfspec.front_end import FrontEnd
-from tfspec.goldens import Golden
 from tfspec.spectrogram import Spectrogram
 from tfspec.verify_replay import RouteResult
-
-# What a damaged archive makes NumPy raise.
-_NO_ARCHIVE = (
-  OSError,
-  tf.errors.OpError,
-  ValueError,
-  KeyError,
-  EOFError,
-  zipfile.BadZipFile,
-  zlib.error,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +62,12 @@ class Report:
     lines += [f"FAILED {problem}" for problem in self.problems]
     if self.results:
       lines.append(
-        f"{'route':<22}{'worst clip':<12}{'largest error':>14}{'bound':>10}"
+        f"{'route':<28}{'worst clip':<12}{'relative error':>14}{'bound':>9}"
       )
     for result in self.results:
       lines.append(
-        f"{result.route:<22}{result.golden:<12}{result.error:>14.1e}"
-        f"{result.bound:>10.1e}  {'ok' if result.ok else 'FAILED'}"
+        f"{result.route:<28}{result.golden:<12}{result.error:>14.1e}"
+        f"{result.bound:>9.1e}  {'ok' if result.ok else 'FAILED'}"
         f"{' ' if result.note else ''}{result.note}"
       )
     lines += self.notes
@@ -97,18 +85,21 @@ def verify(path: str | os.PathLike[str], against: Any = None) -> Report:
   layer and, where ai-edge-litert is installed, converted to LiteRT, all built
   from the exported config and the exported kernels; and the signatures of the
   SavedModel. Each value of each must be within its bound of the float64 result
-  that was stored at export. For a Keras model that takes fewer samples than a
-  clip has, the clip is cut and its result computed from the exported kernels.
-  The predictions of a Keras model must be those of its export, to a relative
-  1e-4 of the largest value of the output.
+  that was stored at export.
+
+  The signatures of a Keras model must answer what Keras answered to each clip
+  alone when it was exported, to 1e-4 of the largest value of the output: to the
+  clip alone, and to all clips in batches of unlike lengths with rubbish behind
+  their ends. So must what the layer gives inside the model. What Keras does not
+  answer, or not with finite values, must be refused.
 
   A `.tflite` file must be the one that was written too, and is run by LiteRT.
   If its kernels are fixed, the float64 result is computed from the config that
   the file carries: the file, and each of the routes above, do what the config
   says. Trained kernels cannot be read back from it: the file alone is compared,
   with what was stored at export, and with the float64 result of the kernels of
-  `against` if it has some. A Keras model gives predictions alone: there that
-  result is compared with the one that was stored.
+  `against` if it has some. A Keras model gives its outputs alone: they are
+  compared with those of Keras at the export.
 
   Of a prepared dataset only the files are checked: it has no routes.
 
@@ -152,6 +143,14 @@ def verify(path: str | os.PathLike[str], against: Any = None) -> Report:
   )
 
 
+def _answers(path: str) -> Answers | None:
+  """Returns the answers of a Keras model, None where none was exported."""
+  if not tf.io.gfile.exists(path):
+    return None
+  with tf.io.gfile.GFile(path, "rb") as file:
+    return answers_lib.load(file.read(), path)
+
+
 def _is_file(path: str) -> bool:
   return tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
 
@@ -163,6 +162,7 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
   try:
     config = front_end.read_config(os.path.join(assets, CONFIG_ASSET))
     goldens = goldens_lib.load(os.path.join(assets, GOLDENS_ASSET), config)
+    answers = _answers(os.path.join(assets, ANSWERS_ASSET))
   except (OSError, ValueError) as e:
     problems.append(str(e))
   if problems:  # What is damaged is not run.
@@ -172,7 +172,7 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
     own = front_end.of_export(folder, config, model)
     routes = {
       **verify_routes.own(config, own.kernels),
-      **verify_routes.served(config, model, own.kernels),
+      **({} if answers else verify_routes.served(config, model)),
     }
   except Exception as e:  # Whatever a damaged file makes TensorFlow raise.
     problems.append(f"The model must load. Got: {errors.first_line(e)}")
@@ -189,14 +189,10 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
     verify_replay.replay(name, run, config, goldens)
     for name, run in routes.items()
   ]
-  if "spectrogram" in model.signatures:
-    path = os.path.join(assets, PREDICTIONS_ASSET)
-    try:
-      results += verify_replay.served_predictions(config, model, goldens, path)
-    except _NO_ARCHIVE as e:
-      problems.append(
-        f"{path}: the file must hold every prediction. Got: {e!r}."
-      )
+  if answers is not None:
+    results += verify_replay.served_answers(
+      config, model.signatures, verify_routes.signals_shape(model), answers
+    )
   return _report(folder, config, problems, results, notes)
 
 
@@ -206,7 +202,10 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
     config = litert.load_config(path)
     problems += litert.problems(path)
     stored = litert.assets(path)
-    is_model = PREDICTIONS_ASSET in stored
+    answers = None
+    if ANSWERS_ASSET in stored:
+      name = f"{path}/{ANSWERS_ASSET}"
+      answers = answers_lib.load(stored[ANSWERS_ASSET], name)
     goldens = goldens_lib.make(Spectrogram(config))
     if config.trainable:
       archive = io.BytesIO(stored.get(GOLDENS_ASSET, b""))
@@ -223,7 +222,7 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
   try:
     interpreter = litert.interpreter(path)
     shape = litert.signals_shape(interpreter)
-    if not is_model:
+    if answers is None:
       routes |= verify_routes.on_device(config, interpreter)
   except ImportError:
     raise
@@ -239,27 +238,18 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
     results.append(
       verify_replay.against(kernels, routes.get("LiteRT"), config, goldens)
     )
-  if is_model:
+  if answers is not None:
 
-    def run(golden: Golden) -> dict[str, np.ndarray]:
-      signals = serving_requests.rows(golden.signals, shape, config)
-      return litert.run(interpreter, signals)
+    def run(clips: list[Answer]) -> dict[str, np.ndarray]:
+      signals = [clip.signals for clip in clips]
+      rows = serving_requests.rows(signals, shape, config)
+      return litert.run(interpreter, rows)
 
-    try:
-      archive = goldens_lib.read_archive(io.BytesIO(stored[PREDICTIONS_ASSET]))
-      # Those that the model takes.
-      names = {key.partition("/")[0] for key in archive}
-      clips = [golden for golden in goldens if golden.name in names]
-      if not clips:
-        raise ValueError("none of the clips")
-      results.append(
-        verify_replay.predictions("model LiteRT", run, clips, archive)
+    results.append(
+      verify_replay.replay_answers(
+        "model LiteRT", run, [[clip] for clip in answers.answered]
       )
-    except _NO_ARCHIVE as e:
-      name = f"{path}/{PREDICTIONS_ASSET}"
-      problems.append(
-        f"{name}: the file must hold every prediction. Got: {e!r}."
-      )
+    )
   return _report(path, config, problems, results)
 
 

@@ -6,15 +6,19 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfspec import errors, serving_requests, verify_routes
+from tfspec import answers as answers_lib
+from tfspec import errors, serving_requests
 from tfspec import goldens as goldens_lib
+from tfspec import spectrogram as spectrogram_lib
+from tfspec.answers import Answer, Answers
 from tfspec.config import SpectrogramConfig
-from tfspec.goldens import Deviation, Golden
+from tfspec.goldens import Golden
 from tfspec.verify_routes import Route
 
-# What a prediction may be off by, relative to the largest value of its output:
-# another machine adds in another order.
-_PREDICTION_BOUND = 1e-4
+# In the place of samples behind the end of a clip.
+_RUBBISH = np.nan
+# By name, what a signature or a file gives for some clips.
+Run = Callable[[list[Answer]], Mapping[str, tf.Tensor | np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +28,8 @@ class RouteResult:
   Attributes:
     route: Name of the route.
     golden: Name of the clip.
-    error: Absolute error.
-    bound: Largest allowed error of that value.
+    error: Its error, relative to the largest value that the route gives.
+    bound: The largest allowed error of that value, likewise.
     note: Why the route could not be run or compared, else empty.
   """
 
@@ -45,7 +49,8 @@ def replay(
   name: str, run: Route, config: SpectrogramConfig, goldens: list[Golden]
 ) -> RouteResult:
   """Compares what a route gives for each clip with the golden vectors."""
-  worst, where, compared = Deviation(0.0, 1.0), goldens[0].name, 0
+  size = answers_lib.size_of([golden.values(config) for golden in goldens])
+  worst, compared = RouteResult(name, goldens[0].name, 0.0, 0.0), 0
   by_length = {}
   for golden in goldens:
     by_length.setdefault(len(golden.signals), []).append(golden)
@@ -58,11 +63,14 @@ def replay(
       found = goldens_lib.deviation(
         config, actual, golden.expected(config), golden.tolerance(config)
       )
+      if not compared or found.error * worst.bound > worst.error * found.bound:
+        error, bound = found.error / size, found.bound / size
+        worst = RouteResult(name, golden.name, error, bound)
       compared += actual.size
-      if found.error * worst.bound > worst.error * found.bound:
-        worst, where = found, golden.name
-  note = "" if compared else "No clip gave a value to compare."
-  return RouteResult(name, where, worst.error, worst.bound, note)
+  if not compared and worst.ok:
+    note = "No clip gave a value to compare."
+    worst = dataclasses.replace(worst, note=note)
+  return worst
 
 
 def against(
@@ -94,63 +102,110 @@ def against(
   )
 
 
-def served_predictions(
+def served_answers(
   config: SpectrogramConfig,
-  model: tf.Module,
-  goldens: list[Golden],
-  path: str,
+  signatures: Mapping[str, Callable[..., Mapping[str, tf.Tensor]]],
+  shape: list[int | None],
+  answers: Answers,
 ) -> list[RouteResult]:
-  """Compares what each signature answers with what it did at the export."""
-  stored = goldens_lib.read_archive(path)
-  shape = verify_routes.signals_shape(model)
+  """Compares what each signature answers with what Keras did at the export.
+
+  Each clip is sent alone, then all in batches of unlike lengths with rubbish
+  behind their ends. A clip that Keras does not answer must be refused.
+
+  Args:
+    config: The config of the layer in the model.
+    signatures: The signatures by name.
+    shape: The shape of their input `signals`.
+    answers: The clips, and the answers of Keras.
+  """
+  fixed = shape[serving_requests.time_axis(shape, config)] is not None
   results = []
-  for name in ("serving_default", "pcm16", "wav"):
+  for name in signatures:
 
-    def run(golden: Golden, name: str = name) -> dict[str, tf.Tensor]:
-      inputs = serving_requests.inputs(golden.signals, shape, config)
-      return model.signatures[name](**inputs[name])
+    def run(
+      clips: list[Answer], name: str = name
+    ) -> Mapping[str, tf.Tensor | np.ndarray]:
+      alone = len(clips) == 1
+      inputs = serving_requests.inputs(
+        [clip.signals for clip in clips],
+        shape,
+        config,
+        0.0 if alone else _RUBBISH,
+      )[name]
+      if alone and "lengths" in inputs and not fixed:
+        inputs["lengths"] = inputs["lengths"][:0]  # Left out.
+      return signatures[name](**inputs)
 
-    clips = goldens
-    if name == "pcm16":
-      clips = [clip for clip in goldens if verify_routes.fits_pcm16(clip)]
-    results.append(predictions(f"model {name}", run, clips, stored))
+    fill = 0.0
+    if name == "spectrogram":
+      fill = spectrogram_lib.silence(config)
+    for route, batches in (
+      (f"model {name}", [[clip] for clip in answers.clips]),
+      (f"model {name} batch", list(answers.batches)),
+    ):
+      is_inside = name == "spectrogram"
+      results.append(replay_answers(route, run, batches, is_inside, fill))
   return results
 
 
-def predictions(
+def replay_answers(
   route: str,
-  run: Callable[[Golden], Mapping[str, tf.Tensor | np.ndarray]],
-  goldens: list[Golden],
-  stored: dict[str, np.ndarray],
+  run: Run,
+  batches: list[list[Answer]],
+  is_inside: bool = False,
+  fill: float = 0.0,
 ) -> RouteResult:
-  """Compares what a model answers with what it answered at its export."""
-  names = sorted({key.partition("/")[2] for key in stored})
-  worst = RouteResult(route, goldens[0].name, 0.0, 1.0)
-  for golden in goldens:
+  """Compares what a model gives for batches of clips with what Keras gave.
+
+  Args:
+    route: Name of the route.
+    run: Returns the outputs for a batch.
+    batches: The batches; a clip that Keras does not answer is alone in its own.
+    is_inside: Whether the outputs are those of the layer, not of the model.
+    fill: What outputs are filled up with, where a batch has longer ones.
+  """
+
+  def stored(clip: Answer) -> answers_lib.Values:
+    return clip.inside if is_inside else clip.outputs
+
+  answered = [c for batch in batches for c in batch if c.outputs is not None]
+  sizes = {
+    name: answers_lib.size_of([stored(clip)[name] for clip in answered])
+    for name in stored(answered[0])
+  }
+  worst = RouteResult(route, answered[0].name, 0.0, answers_lib.BOUND)
+  for batch in batches:
+    name = batch[0].name
+    if batch[0].outputs is None:
+      note = _refusal(run, batch)
+      if note:
+        return RouteResult(route, name, np.inf, 0.0, note)
+      continue
     try:
-      outputs = run(golden)
+      outputs = answers_lib.plain(run(batch))
     except Exception as e:  # A route that cannot run is a finding.
-      return RouteResult(route, golden.name, np.inf, 0.0, errors.first_line(e))
-    if sorted(outputs) != names:
-      note = f"The outputs must be {names}. Got: {sorted(outputs)}."
-      return RouteResult(route, golden.name, np.inf, 0.0, note)
-    for output, value in outputs.items():
-      expected = stored[f"{golden.name}/{output}"]
-      found = np.asarray(value)[0]
-      if expected.dtype.kind != "f":  # Labels and counts are exact.
-        if not np.array_equal(found, expected):
-          worst = RouteResult(route, golden.name, np.inf, 0.0)
-        continue
-      # A clip without frames may have no prediction: NaN, then as now.
-      finite = np.isfinite(expected)
-      size = np.max(np.abs(expected), initial=0.0, where=finite)
-      bound = float(_PREDICTION_BOUND * (size or 1.0))
-      error = np.inf
-      if found.shape == expected.shape and np.array_equal(
-        found[~finite], expected[~finite], equal_nan=True
-      ):
-        off = np.abs(found[finite] - expected[finite])
-        error = float(np.max(np.nan_to_num(off, nan=np.inf), initial=0.0))
-      if error * worst.bound > worst.error * bound:
-        worst = RouteResult(route, golden.name, error, bound)
+      return RouteResult(route, name, np.inf, 0.0, errors.first_line(e))
+    names = [n for n in outputs if n.removesuffix("_length") not in sizes]
+    if names or not sizes.keys() <= outputs.keys():
+      note = f"The outputs must be {sorted(sizes)}. Got: {sorted(outputs)}."
+      return RouteResult(route, name, np.inf, 0.0, note)
+    for row, clip in enumerate(batch):
+      for output, size in sizes.items():
+        error = answers_lib.deviation(
+          outputs[output][row], stored(clip)[output], size, fill
+        )
+        if error > worst.error:
+          worst = RouteResult(route, clip.name, error, answers_lib.BOUND)
   return worst
+
+
+def _refusal(run: Run, batch: list[Answer]) -> str:
+  """Returns what is wrong if a clip is not refused, else nothing."""
+  try:
+    run(batch)
+  except tf.errors.InvalidArgumentError:
+    return ""
+  except Exception as e:
+    return errors.first_line(e)
+  return "Keras does not answer this clip: it must be refused."

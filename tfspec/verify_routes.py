@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfspec import goldens as goldens_lib
 from tfspec import layers, litert, serving_requests
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
@@ -74,34 +73,22 @@ def converted(
   return on_device(config, interpreter)
 
 
-def served(
-  config: SpectrogramConfig,
-  model: tf.Module,
-  kernels: Mapping[str, np.ndarray],
-) -> dict[str, Route]:
-  """Returns the routes of the signatures that give a spectrogram.
+def served(config: SpectrogramConfig, model: tf.Module) -> dict[str, Route]:
+  """Returns the routes of the signatures of a spectrogram.
 
   Args:
     config: The config.
-    model: An export that is loaded. If it takes a fixed number of samples,
-      longer clips are cut to them.
-    kernels: See `own`, for the transform of a clip that is cut.
+    model: An export that is loaded.
   """
   shape = signals_shape(model)
-  channels = _channels(shape, config)
   time = _time(config)
-  last = time == 1
-  fixed = shape[time if channels else 1]
 
   def run(name: str, batch: np.ndarray, padding: int) -> np.ndarray:
     """Runs a batch with rubbish behind the end of its clips."""
     samples = batch.shape[time]
-    if fixed is not None:
-      padding = fixed - samples
     paddings = [[0, 0]] * 3
     paddings[time] = [0, padding]
-    rubbish = 1000 if batch.dtype == np.int16 else np.nan
-    batch = np.pad(batch, paddings, constant_values=rubbish)
+    batch = np.pad(batch, paddings, constant_values=np.nan if padding else 0)
     batch = _as_signals(batch, shape, config)
     lengths = [samples] * len(batch) if padding else []
     outputs = model.signatures[name](
@@ -111,7 +98,7 @@ def served(
 
   def wav(batch: np.ndarray) -> np.ndarray:
     rate = config.sample_rate_hz or 16000
-    clips = [clip if last else clip.T for clip in batch]
+    clips = [clip if time == 1 else clip.T for clip in batch]
     files = [serving_requests.wav_file(clip, rate) for clip in clips]
     serve = model.signatures["wav"]
     outputs = serve(wav_bytes=tf.constant(files))
@@ -122,30 +109,21 @@ def served(
   def pcm16(batch: np.ndarray) -> np.ndarray:
     return run("pcm16", np.round(batch * 2**15).astype(np.int16), 0)
 
-  def route(name: str, run: Callable[[np.ndarray], np.ndarray]) -> Route:
-    in_batches = _in_batches(run, config, channels or 1)
+  def batches(run: Callable[[np.ndarray], np.ndarray]) -> Route:
+    return _in_batches(run, config, _channels(shape, config) or 1)
 
-    def some(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
-      if fixed is not None and len(goldens[0].signals) > fixed:
-        goldens = [_cut(golden, fixed, config, kernels) for golden in goldens]
-      if name == "SavedModel pcm16":
-        goldens = [golden for golden in goldens if fits_pcm16(golden)]
-      return in_batches(goldens) if goldens else ()
+  def fitting(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
+    goldens = [golden for golden in goldens if fits_pcm16(golden)]
+    return batches(pcm16)(goldens) if goldens else ()
 
-    return some
-
-  front = "spectrogram"
-  if front in model.signatures:
-    runs = {"SavedModel": lambda batch: run(front, batch, 5)}
-  else:
-    front = "serving_default"
-    runs = {
-      "SavedModel": lambda batch: run(front, batch, 0),
-      "SavedModel lengths": lambda batch: run(front, batch, 5),
-      "SavedModel pcm16": pcm16,
-      "SavedModel wav": wav,
-    }
-  return {name: route(name, run) for name, run in runs.items()}
+  return {
+    "SavedModel": batches(lambda batch: run("serving_default", batch, 0)),
+    "SavedModel lengths": batches(
+      lambda batch: run("serving_default", batch, 5)
+    ),
+    "SavedModel pcm16": fitting,
+    "SavedModel wav": batches(wav),
+  }
 
 
 def on_device(config: SpectrogramConfig, interpreter: Any) -> dict[str, Route]:
@@ -184,17 +162,6 @@ def _spectrogram(
 def _assign(owner: Any, kernels: Mapping[str, np.ndarray]) -> None:
   for part, kernel in kernels.items():
     getattr(owner, f"{part}_kernel").assign(tf.cast(kernel, tf.float32))
-
-
-def _cut(
-  golden: Golden,
-  samples: int,
-  config: SpectrogramConfig,
-  kernels: Mapping[str, np.ndarray],
-) -> Golden:
-  return goldens_lib.golden(
-    golden.name, golden.signals[:samples], config, kernels
-  )
 
 
 def _time(config: SpectrogramConfig) -> int:
