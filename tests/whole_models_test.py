@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import tempfile
 import wave
 
 import keras
@@ -35,27 +36,49 @@ def _front(**changes):
   return tfspec.layers.STFTSpectrogram(**{**_FRONT, **changes})
 
 
-def _sequential(*head, before=(), front=None, shape=(None, 1)):
+def _sequential(*head, before=(), front=None, samples=None):
   return keras.Sequential(
-    [keras.Input(shape), *before, front or _front(), *head, L.Dense(3)]
+    [
+      keras.Input((samples, 1)),
+      *before,
+      front or _front(),
+      *head,
+      L.Dense(3),
+    ]
   )
 
 
-def _head(*head, **kwargs):
-  def make(samples):
-    return _sequential(*head_of(head), shape=(samples, 1), **kwargs)
-
-  def head_of(classes):
-    return [make_layer() for make_layer in classes]
-
-  return make
+def _attention(frames):
+  seen = L.MultiHeadAttention(2, 4)(frames, frames)
+  return L.GlobalAveragePooling1D()(seen)
 
 
-def _attention(samples):
+def _heads():
+  """Returns what makes an answer of frames, by name."""
+  same = functools.partial(L.Conv1D, 4, 3, padding="same")
+  valid = functools.partial(L.Conv1D, 4, 3)
+  mean, most = L.GlobalAveragePooling1D, L.GlobalMaxPooling1D
+  return {
+    "same_mean": lambda x: mean()(same()(x)),
+    "same_max": lambda x: most()(same()(x)),
+    "valid_mean": lambda x: mean()(valid()(x)),
+    "valid_max": lambda x: most()(valid()(x)),
+    "batch_norm": lambda x: mean()(L.BatchNormalization()(same()(x))),
+    "lstm": L.LSTM(4),
+    "backward": L.GRU(4, go_backwards=True),
+    "bidirectional": L.Bidirectional(L.LSTM(4)),
+    "attention": _attention,
+    "sum": lambda x: keras.ops.sum(x, axis=1),
+    "frames": L.Dense(4),
+  }
+
+
+def _all_heads(samples):
+  """Returns a model in which one layer serves every head."""
   signals = keras.Input((samples, 1))
   frames = _front()(signals)
-  seen = L.MultiHeadAttention(2, 4)(frames, frames)
-  return keras.Model(signals, L.Dense(3)(L.GlobalAveragePooling1D()(seen)))
+  outputs = {name: L.Dense(3)(f(frames)) for name, f in _heads().items()}
+  return keras.Model(signals, outputs)
 
 
 def _lengths(samples, padding_value=None):
@@ -76,26 +99,29 @@ def _lengths(samples, padding_value=None):
 
 def _masked_sound(samples):
   """Takes zeros for padding, wherever they come from."""
-  return _sequential(L.GRU(4), before=[L.Masking(0.0)], shape=(samples, 1))
+  return _sequential(L.GRU(4), before=[L.Masking(0.0)], samples=samples)
 
 
 def _masked_frames(samples):
   silence = np.float32(np.log(np.sqrt(1e-7)))
-  return _sequential(L.Masking(silence), L.LSTM(4), shape=(samples, 1))
+  return _sequential(L.Masking(silence), L.LSTM(4), samples=samples)
+
+
+def _changed_before(samples):
+  """Has a layer in front that changes the sound, and its length."""
+  before = [L.Rescaling(2.0), L.Conv1D(1, 5, strides=2)]
+  return _sequential(L.GlobalMaxPooling1D(), before=before, samples=samples)
 
 
 def _outputs(samples):
-  model = _sequential(L.GlobalMaxPooling1D(), shape=(samples, 1))
+  model = _sequential(L.GlobalMaxPooling1D(), samples=samples)
   scores = model.outputs[0]
   best = keras.ops.argmax(scores, axis=-1)
   name = L.StringLookup(
     vocabulary=["a", "b", "c"], num_oov_indices=0, invert=True
   )
-  frames = L.Dense(2)(model.layers[0].output)
-  return keras.Model(
-    model.inputs[0],
-    {"scores": scores, "best": best, "name": name(best), "frames": frames},
-  )
+  outputs = {"scores": scores, "best": best, "name": name(best)}
+  return keras.Model(model.inputs[0], outputs)
 
 
 def _channels_first(samples):
@@ -108,76 +134,53 @@ def _channels_first(samples):
 def _short_dtype(samples):
   keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
   try:
-    return _head(lambda: L.Conv1D(4, 3, padding="same"), L.GlobalMaxPooling1D)(
-      samples
+    return _sequential(
+      L.Conv1D(4, 3, padding="same"), L.GlobalMaxPooling1D(), samples=samples
     )
   finally:
     keras.mixed_precision.set_dtype_policy("float32")
 
 
-def _of_keras(samples, tmp_path):
+def _of_keras(samples):
   """Returns a model of Keras' own layer, out of a file."""
-  front = keras.layers.STFTSpectrogram(mode="log", **_FRONT)
-  model = _sequential(
-    L.Conv1D(4, 3, padding="same"),
-    L.GlobalAveragePooling1D(),
-    front=front,
-    shape=(samples, 1),
-  )
-  model.save(tmp_path / "model.keras")
-  return keras.saving.load_model(tmp_path / "model.keras")
+  if not hasattr(L, "STFTSpectrogram"):
+    pytest.skip("This Keras has no STFTSpectrogram.")
+  front = L.STFTSpectrogram(mode="log", **_FRONT)
+  model = _sequential(L.LSTM(4), front=front, samples=samples)
+  with tempfile.TemporaryDirectory() as folder:
+    model.save(f"{folder}/model.keras")
+    return keras.saving.load_model(f"{folder}/model.keras")
 
 
-def _batch_norm(samples):
-  model = _sequential(
-    L.Conv1D(4, 3, padding="same"),
-    L.BatchNormalization(),
-    L.GlobalAveragePooling1D(),
-    shape=(samples, 1),
-  )
-  return model
-
-
-_CONV = functools.partial(L.Conv1D, 4, 3)
-_SAME = functools.partial(_CONV, padding="same")
-_HEADS = {
-  "conv": _head(_SAME, L.GlobalAveragePooling1D),
-  "conv_max": _head(_SAME, L.GlobalMaxPooling1D),
-  "valid": _head(_CONV, L.GlobalAveragePooling1D),
-  "valid_max": _head(_CONV, L.GlobalMaxPooling1D),
-  "lstm": _head(lambda: L.LSTM(4)),
-  "backward": _head(lambda: L.GRU(4, go_backwards=True)),
-  "bidirectional": _head(lambda: L.Bidirectional(L.LSTM(4))),
-  "attention": _attention,
-  "batch_norm": _batch_norm,
+_MODELS = {
+  "heads": _all_heads,
   "lengths": _lengths,
   "lengths_seen": functools.partial(_lengths, padding_value=-3.0),
   "masked_sound": _masked_sound,
   "masked_frames": _masked_frames,
+  "before": _changed_before,
   "outputs": _outputs,
   "channels_first": _channels_first,
   "bfloat16": _short_dtype,
   "keras": _of_keras,
 }
-_FAST = {("conv", None), ("valid", None), ("lengths_seen", None)}
+_SLOW = pytest.mark.slow
 _CASES = [
-  pytest.param(
-    name,
-    samples,
-    id=f"{name}-{samples or 'open'}",
-    marks=[] if (name, samples) in _FAST else pytest.mark.slow,
-  )
-  for name in _HEADS
-  for samples in (None, _SAMPLES)
+  pytest.param("heads", None, "random", marks=_SLOW),
+  pytest.param("heads", None, "trained"),
+  pytest.param("heads", _SAMPLES, "random", marks=_SLOW),
+  pytest.param("heads", _SAMPLES, "trained", marks=_SLOW),
+  *(
+    pytest.param(name, samples, weights, marks=_SLOW)
+    for name in list(_MODELS)[1:]
+    for samples, weights in ((None, "trained"), (_SAMPLES, "random"))
+  ),
 ]
 
 
-def _make(name, samples, tmp_path):
-  if name == "keras" and not hasattr(keras.layers, "STFTSpectrogram"):
-    pytest.skip("This Keras has no STFTSpectrogram.")
+def _make(name, samples):
   keras.utils.set_random_seed(3)
-  make = _HEADS[name]
-  return make(samples, tmp_path) if name == "keras" else make(samples)
+  return _MODELS[name](samples)
 
 
 def _train(model):
@@ -245,10 +248,9 @@ def _check_row(outputs, row, expected):
       assert outputs[f"{name}_length"].numpy()[row] == len(value)
 
 
-@pytest.mark.parametrize("weights", ["random", "trained"])
-@pytest.mark.parametrize(("name", "samples"), _CASES)
+@pytest.mark.parametrize(("name", "samples", "weights"), _CASES)
 def test_answer_is_that_of_the_clip_alone(name, samples, weights, tmp_path):
-  model = _make(name, samples, tmp_path)
+  model = _make(name, samples)
   if weights == "trained":
     _train(model)
   tfspec.export_saved_model(model, tmp_path / "1")
