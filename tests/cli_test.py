@@ -1,6 +1,8 @@
 """Tests of the command line."""
 
 import dataclasses
+import importlib
+import io
 import json
 import os
 import pathlib
@@ -30,14 +32,22 @@ def _config(*arguments):
   return cli._config(cli.parse(["tfspec", "export", "path", *arguments]))
 
 
-def _python_m_tfspec(*arguments):
+def _python(*arguments):
+  # As in a shell of a user, who has set nothing.
+  environment = os.environ.copy()
+  environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
   return subprocess.run(
-    [sys.executable, "-m", "tfspec", *map(str, arguments)],
+    [sys.executable, *map(str, arguments)],
     capture_output=True,
     text=True,
     cwd=_ROOT,
+    env=environment,
     check=False,
   )
+
+
+def _python_m_tfspec(*arguments):
+  return _python("-m", "tfspec", *arguments)
 
 
 def _write_wav(path, samples=500, channels=1, sample_rate=8000):
@@ -209,9 +219,9 @@ def test_export_and_verify(config_file, tmp_path, capsys):
   flags = ("--channels=2", "--mode=log", "--config", config_file)
   assert _run("export", path, *flags) == 0
   config = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
-  assert f"exported {path}, config {config.fingerprint()}" in (
-    capsys.readouterr().out
-  )
+  told = capsys.readouterr()
+  assert f"exported {path}, config {config.fingerprint()}" in told.out
+  assert not told.err
   serve = tf.saved_model.load(str(path)).signatures["serving_default"]
   shape = serve.structured_input_signature[1]["signals"].shape
   assert shape.as_list() == [None, None, 2]
@@ -249,7 +259,8 @@ def test_explain_that_breaks_down(config_file, monkeypatch, capsys):
   def break_down(a, b):
     raise RuntimeError("the machine stops\nin the middle")
 
-  monkeypatch.setattr(cli, "explain", break_down)
+  module = importlib.import_module("tfspec.explain")
+  monkeypatch.setattr(module, "explain", break_down)
   assert _run("explain", config_file, config_file) == 2
   found = capsys.readouterr()
   assert not found.out
@@ -259,7 +270,7 @@ def test_explain_that_breaks_down(config_file, monkeypatch, capsys):
 def test_export_and_verify_for_litert(config_file, tmp_path, capsys):
   pytest.importorskip(
     "ai_edge_litert",
-    reason="ai-edge-litert is not installed: pip install tfspec[litert].",
+    reason="ai-edge-litert is not installed: pip install '.[litert]'.",
   )
   path = tmp_path / "speech.tflite"
   flags = ("--format=litert", "--channels=2", "--config", config_file)
@@ -289,7 +300,7 @@ def test_export_of_a_frozen_keras_model(frozen, name, tmp_path, capsys):
   if flags:
     pytest.importorskip(
       "ai_edge_litert",
-      reason="ai-edge-litert is not installed: pip install tfspec[litert].",
+      reason="ai-edge-litert is not installed: pip install '.[litert]'.",
     )
   assert _run("export", path, "--model", file, *flags) == 0
   told = capsys.readouterr().out
@@ -300,7 +311,7 @@ def test_export_of_a_frozen_keras_model(frozen, name, tmp_path, capsys):
     assert _run("explain", path, file) == 0
 
 
-@pytest.mark.parametrize("name", ["1", "model.tflite"])
+@pytest.mark.parametrize("name", ["q2", "model.tflite"])
 def test_export_of_a_keras_model(name, tmp_path, capsys):
   model = keras.Sequential(
     [
@@ -316,11 +327,13 @@ def test_export_of_a_keras_model(name, tmp_path, capsys):
   config = tfspec.SpectrogramConfig(
     frame_length=64, frame_step=24, trainable=True
   )
-  told = capsys.readouterr().out
-  assert told.endswith(f"exported {path}, config {config.fingerprint()}\n")
+  told = capsys.readouterr()
+  assert told.out.endswith(f"exported {path}, config {config.fingerprint()}\n")
   if flags:
     assert b"predictions" in path.read_bytes()
   else:
+    # TensorFlow Serving ignores the folder.
+    assert told.err.endswith(f"such as {path}/1. Got: q2.\n")
     signatures = tf.saved_model.load(str(path)).signatures
     clip = tf.random.stateless_normal([1, 300], [1, 2])
     outputs = signatures["serving_default"](
@@ -348,9 +361,16 @@ _ERRORS = {
   ),
   "unknown_mode": ("export {}/new --mode=loud", "Got: mode='loud'."),
   "unknown_window": ("export {}/new --window=hamster", "'hamster'"),
-  "channels": ("export {}/new --channels=0", "Got: channels=0."),
-  "existing_export": ("export {}/clips", "path must not exist yet"),
-  "export_below_a_file": ("export {}/clips/a.wav/1", "{}/clips/a.wav"),
+  "channels": ("export {}/new --mode=log --channels=0", "Got: channels=0."),
+  "existing_export": ("export {}/clips --mode=log", "path must not exist yet"),
+  "export_below_a_file": (
+    "export {}/clips/a.wav/1 --mode=log",
+    "{}/clips/a.wav",
+  ),
+  "nothing_to_export": (
+    "export {}/new --channels=2",
+    "--config, a field of it such as --frame_length, or --model. Got: none",
+  ),
   "no_config": ("export {}/new --config={}/no.textproto", "{}/no.textproto"),
   "bad_config": ("export {}/new --config={}/bad.textproto", "{}/bad.textproto"),
   "config_ending": ("export {}/new --config={}/clips/c.wav", "must end in"),
@@ -376,15 +396,16 @@ _ERRORS = {
     "prepared dataset. Got: {}/none.tflite.",
   ),
   "limits_of_litert": (
-    "export {}/new.tflite --format=litert --max_samples=9 --jit_compile",
+    "export {}/new.tflite --format=litert --mode=log --max_samples=9 "
+    "--jit_compile",
     "Got: --max_samples, --jit_compile with --format=litert.",
   ),
   "ending_of_litert": (
-    "export {}/new --format=litert",
+    "export {}/new --format=litert --mode=log",
     "path must end in .tflite. Got: {}/new.",
   ),
   "format": (
-    "export {}/new.tflite",
+    "export {}/new.tflite --mode=log",
     "format must be litert for a path that ends in .tflite. Got: ",
   ),
   "no_wav": ("plot {}/none.wav --output={}/new.png", "{}/none.wav"),
@@ -445,7 +466,134 @@ def test_without_matplotlib(clips, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, name, None)
   path = tmp_path / "sheet.png"
   assert _run("plot", clips / "a.wav", "--output", path) == 1
-  assert "pip install matplotlib" in capsys.readouterr().err
+  assert "pip install '.[plot]' in a clone" in capsys.readouterr().err
+
+
+def test_dashes_are_underscores():
+  config = _config("--frame-length=64", "--frame-step", "24", "--fft_length=64")
+  assert config == tfspec.SpectrogramConfig(
+    frame_length=64, frame_step=24, fft_length=64
+  )
+  arguments = cli.parse(["tfspec", "verify", "a-b", "--against=c-d"])
+  assert (arguments.path, arguments.against) == ("a-b", "c-d")
+  arguments = cli.parse(["tfspec", "verify", "--", "--a-b"])
+  assert arguments.path == "--a-b"
+
+
+@pytest.mark.parametrize(
+  ("line", "told"),
+  [
+    ("verfy", "tfspec: unknown command verfy. Did you mean verify?"),
+    ("sing", "tfspec: unknown command sing. Run: tfspec --help"),
+    ("--verison", "tfspec: unknown option --verison. Did you mean --version?"),
+    (
+      "export --frame-lenght 9",
+      "tfspec export: unknown option --frame_lenght. "
+      "Did you mean --frame_length?",
+    ),
+    (
+      "verify x --loud=1",
+      "tfspec verify: unknown option --loud. Run: tfspec verify --help",
+    ),
+    (
+      "export",
+      "tfspec export: the following arguments are required: path",
+    ),
+  ],
+)
+def test_what_cannot_be_parsed(line, told, capsys):
+  with pytest.raises(SystemExit) as error:
+    _run(*line.split())
+  assert error.value.code == 2
+  assert capsys.readouterr() == ("", f"{told}\n")
+
+
+def test_no_command_is_the_help(capsys):
+  for line in ((), ("--help",)):
+    with pytest.raises(SystemExit) as error:
+      _run(*line)
+    assert not error.value.code
+  first, second = capsys.readouterr().out.split("usage: tfspec ")[1:]
+  assert first == second and "  verify " in first
+
+
+def test_version(capsys):
+  with pytest.raises(SystemExit) as error:
+    _run("--version")
+  assert not error.value.code
+  assert capsys.readouterr().out == (
+    f"tfspec {tfspec.__version__}, TensorFlow {tf.__version__}\n"
+  )
+
+
+def test_path_that_is_no_text_is_printed(monkeypatch):
+  raw = io.BytesIO()
+  monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "utf-8"))
+  monkeypatch.setattr(sys, "argv", ["tfspec", "verify", "\udcff", "--verbose"])
+  monkeypatch.setattr(cli, "main", lambda arguments: print(arguments.path))
+  with pytest.raises(SystemExit):
+    cli.run()
+  sys.stdout.flush()
+  assert raw.getvalue() == b"\\udcff\n"
+
+
+def test_logs_are_dropped_but_no_failure():
+  script = """
+import os, sys
+from tfspec import cli_logs
+cli_logs.silence()
+print("Python", file=sys.stderr)
+os.write(2, b"I0000 00:00:1795888304.166144   16337 port.cc:153] oneDNN\\n")
+os.write(2, b"WARNING: All log messages before absl\\nINFO: XNNPACK\\n")
+os.write(2, b"F0000 00:00:1795888304.166144   16337 cpu.cc:15] no AVX\\n")
+os.abort()
+"""
+  result = _python("-c", f"import sys; sys.argv = ['tfspec']{script}")
+  assert result.returncode < 0
+  assert "Python\n" in result.stderr and "no AVX\n" in result.stderr
+  assert result.stderr.count("\n") == 2
+
+
+@pytest.mark.slow
+def test_commands_that_succeed_log_nothing(clips, config_file, tmp_path):
+  with_config = ["--config", str(config_file)]
+  export = str(tmp_path / "models" / "1")
+  lines = [
+    ["export", export, *with_config],
+    ["verify", export],
+    ["explain", export, str(config_file)],
+  ]
+  png = str(tmp_path / "a.png")
+  lines.append(["plot", str(clips / "a.wav"), "--output", png, *with_config])
+  script = f"""
+import sys
+sys.argv = ["tfspec"]
+from tfspec import cli, cli_logs
+cli_logs.silence()
+sys.exit(any(cli.main(cli.parse(["tfspec", *line])) for line in {lines}))
+"""
+  result = _python("-c", script)
+  assert (result.returncode, result.stderr) == (0, "")
+  assert "All routes agree." in result.stdout
+
+
+def test_help_needs_no_tensorflow():
+  lines = [[], ["--version"], *([c, "--help"] for c in cli._parsers()[1])]
+  script = f"""
+import contextlib, os, sys
+sys.argv = ["/usr/bin/tfspec"]  # As the installed script.
+from tfspec import cli
+for line in {lines}:
+  with contextlib.suppress(SystemExit), contextlib.redirect_stdout(sys.stderr):
+    cli.parse(["tfspec", *line])
+print(sorted({{"tensorflow", "keras", "scipy"}} & set(sys.modules)))
+"""
+  result = _python("-c", script)
+  assert result.stdout == "[]\n", result.stderr
+  assert result.stderr.count("usage: ") == 7
+  result = _python("-X", "importtime", "-m", "tfspec", "export", "--help")
+  assert "tfspec.config" in result.stderr
+  assert "tensorflow" not in result.stderr
 
 
 def test_as_a_program(clips, tmp_path):
@@ -456,6 +604,8 @@ def test_as_a_program(clips, tmp_path):
   assert result.returncode == 0, result.stderr
   assert result.stdout.startswith("2 written, 1 skipped (")
   assert "3/3 files, 0 s left, " in result.stderr
+  lines = result.stderr.splitlines()
+  assert [line for line in lines if line[0] != "["] == []
   rows = (output / "manifest.jsonl").read_text().splitlines()
   assert json.loads(rows[2])["reason"].startswith("wav: ")
   config = tfspec.load_config(output / "config.textproto")
@@ -468,9 +618,8 @@ def test_as_a_program_that_fails(tmp_path):
   result = _python_m_tfspec("export", tmp_path / "new", "--frame_step=300")
   assert result.returncode == 1
   assert not result.stdout
-  assert "Traceback" not in result.stderr
-  assert result.stderr.splitlines()[-1] == (
+  assert result.stderr == (
     "tfspec export: frame_step must be in [1, frame_length]. "
-    "Got: frame_step=300, frame_length=256."
+    "Got: frame_step=300, frame_length=256.\n"
   )
   assert not os.listdir(tmp_path)

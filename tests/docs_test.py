@@ -93,7 +93,7 @@ def test_commands_of_the_readme():
 def test_examples_of_the_litert_page():
   pytest.importorskip(
     "ai_edge_litert",
-    reason="ai-edge-litert is not installed: pip install tfspec[litert].",
+    reason="ai-edge-litert is not installed: pip install '.[litert]'.",
   )
   text = (ROOT / "docs/litert.md").read_text()
   assert run_commands(blocks("", text)) == 2

@@ -1,11 +1,20 @@
 """Imports run one way: a module imports only modules of the rows above it."""
 
 import ast
+import importlib
 import pathlib
+
+import tfspec
 
 ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = [
-  ["tfspec.proto.spectrogram_config_pb2", "tfspec.version"],
+  [
+    "tfspec.proto.spectrogram_config_pb2",
+    "tfspec.version",
+    "tfspec.extras",
+    "tfspec.cli_logs",
+    "tfspec.cli_parser",
+  ],
   ["tfspec.ops.length_ops", "tfspec.ops.window_ops", "tfspec.ops.dft_ops"],
   ["tfspec.config_rules", "tfspec.config_proto"],
   [
@@ -95,6 +104,25 @@ def test_imports_run_one_way():
         assert not (
           name.startswith(package) and imported.startswith(forbidden)
         ), f"{name} imports {imported}"
+
+
+def test_facade_has_what_type_checkers_see_in_it():
+  (block,) = (
+    node
+    for node in ast.parse((ROOT / "tfspec/__init__.py").read_text()).body
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+  )
+  seen = {
+    alias.name: node.module for node in block.body for alias in node.names
+  }
+  assert sorted(seen) == tfspec.__all__
+  homes = {name: f"tfspec.{home}" for name, home in tfspec._HOMES.items()}
+  assert {k: v for k, v in seen.items() if v != "tfspec"} == homes
+  for name, home in homes.items():
+    module = importlib.import_module(home)
+    assert getattr(tfspec, name) is getattr(module, name)
+  assert set(tfspec.__all__) <= set(dir(tfspec))
+  assert not hasattr(tfspec, "nothing")
 
 
 def test_keras_is_imported_by_the_layers_alone():

@@ -1,5 +1,9 @@
 """The Keras layer, beside the installed Keras layer and SciPy."""
 
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -201,6 +205,28 @@ def test_keras_file_keeps_layer_and_weights(arguments, tmp_path):
   assert loaded.layers[0].spectrogram_config == layer.spectrogram_config
   signals = noise(1, 700, 2)
   np.testing.assert_array_equal(loaded(signals), model(signals))
+
+
+@pytest.mark.slow
+def test_keras_file_loads_where_tfspec_is_only_imported(tmp_path):
+  path = tmp_path / "model.keras"
+  keras.Sequential([keras.Input((None, 1)), Ours()]).save(path)
+  script = """
+import sys
+import tfspec
+import keras
+print(type(keras.saving.load_model(sys.argv[1]).layers[0]).__module__)
+from tfspec.verify import Report
+print(tfspec.verify.__name__)
+"""
+  result = subprocess.run(
+    [sys.executable, "-c", script, path],
+    capture_output=True,
+    text=True,
+    cwd=pathlib.Path(__file__).parent.parent,
+    check=False,
+  )
+  assert result.stdout == "tfspec.layers\nverify\n", result.stderr
 
 
 @pytest.mark.parametrize("trainable", [True, False])

@@ -22,7 +22,7 @@ from tools.litert_files import SIZES, measure
 
 pytest.importorskip(
   "ai_edge_litert",
-  reason="ai-edge-litert is not installed: pip install tfspec[litert].",
+  reason="ai-edge-litert is not installed: pip install '.[litert]'.",
 )
 
 _CONFIG = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
@@ -409,5 +409,5 @@ def test_without_the_interpreter(export, monkeypatch):
   path = export(_CONFIG)
   for name in [n for n in sys.modules if n.split(".")[0] == "ai_edge_litert"]:
     monkeypatch.setitem(sys.modules, name, None)
-  with pytest.raises(ImportError, match="pip install ai-edge-litert"):
+  with pytest.raises(ImportError, match=r"pip install '\.\[litert\]' in a"):
     litert.interpreter(path)

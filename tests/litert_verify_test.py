@@ -15,7 +15,7 @@ from tfspec import litert
 
 pytest.importorskip(
   "ai_edge_litert",
-  reason="ai-edge-litert is not installed: pip install tfspec[litert].",
+  reason="ai-edge-litert is not installed: pip install '.[litert]'.",
 )
 
 _CONFIG = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)

@@ -199,6 +199,6 @@ def test_clip_without_frames_is_drawn_beside_others(tmp_path):
 def test_without_matplotlib(monkeypatch, tmp_path):
   for name in [n for n in sys.modules if n.split(".")[0] == "matplotlib"]:
     monkeypatch.setitem(sys.modules, name, None)
-  with pytest.raises(ImportError, match=r"Run: pip install matplotlib"):
+  with pytest.raises(ImportError, match=r"Run: pip install '\.\[plot\]' in a"):
     plot.contact_sheet([_panel(_noise())], _CONFIG, tmp_path / "sheet.png")
   assert not list(tmp_path.iterdir())

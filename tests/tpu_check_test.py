@@ -14,7 +14,7 @@ from tools import tpu_check, tpu_compiler
 # Looked for, not imported: `tpu_compiler` says to jax what it needs before.
 pytestmark = pytest.mark.skipif(
   not all(map(importlib.util.find_spec, ("jax", "libtpu"))),
-  reason="With Python 3.11: pip install 'tfspec[tpu-check]'.",
+  reason="With Python 3.11: pip install '.[tpu-check]'.",
 )
 
 

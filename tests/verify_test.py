@@ -432,14 +432,16 @@ def test_without_litert(exports, monkeypatch):
   assert report.ok
   assert {result.route for result in report.results} == _ROUTES - {"LiteRT"}
   assert str(report).splitlines()[-2:] == [
-    "LiteRT not run: pip install tfspec[litert]",
+    "LiteRT not run: ai-edge-litert must be installed to run .tflite files. "
+    "Run: pip install '.[litert]' in a clone of tfspec, or pip install "
+    "ai-edge-litert",
     "All routes agree.",
   ]
 
 
 @pytest.mark.skipif(
   "LiteRT" not in _ROUTES,
-  reason="ai-edge-litert is not installed: pip install tfspec[litert].",
+  reason="ai-edge-litert is not installed: pip install '.[litert]'.",
 )
 def test_what_litert_cannot_run(exports, monkeypatch):
   monkeypatch.setattr(litert, "_convert", lambda program: b"no flatbuffer")

@@ -2,46 +2,64 @@
 
 import argparse
 import dataclasses
+import importlib.metadata
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tensorflow as tf
-from absl import app, logging
-from absl.flags import argparse_flags
-
-from tfspec import (
-  benchmark,
-  benchmark_report,
-  errors,
-  front_end,
-  litert,
-  plot,
-)
+# What needs TensorFlow, whose import takes seconds, is imported by the command
+# that needs it, after it has checked its arguments.
+from tfspec import benchmark, benchmark_report, cli_logs
 from tfspec import config as config_lib
+from tfspec.cli_parser import Parser
 from tfspec.config import SpectrogramConfig
-from tfspec.data import prepare
-from tfspec.explain import explain
-from tfspec.export import export_saved_model
-from tfspec.spectrogram import Spectrogram, decode_wav
-from tfspec.verify import verify
+from tfspec.version import __version__
 
 
 def run() -> None:
   """Runs the command line; the entry point of `tfspec`."""
-  # TensorFlow's notes on its own progress would bury the answer.
-  logging.set_verbosity(logging.ERROR)
-  tf.get_logger().setLevel("ERROR")
-  app.run(main, flags_parser=parse)
+  # Bytes of a path that are no text must not stop the answer.
+  sys.stdout.reconfigure(errors="backslashreplace")
+  arguments = parse(sys.argv)
+  if not arguments.verbose:
+    cli_logs.silence()
+  sys.exit(main(arguments))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
   """Returns the arguments of a command line, the program's name first."""
-  parser = argparse_flags.ArgumentParser(
+  parser, commands = _parsers()
+  arguments = parser.parse(argv[1:], commands)
+  if arguments.version:
+    print(_versions())
+    parser.exit()
+  if arguments.command is None:
+    parser.print_help()
+    parser.exit()
+  return arguments
+
+
+def _versions() -> str:
+  """Returns the versions of tfspec and, without its import, of TensorFlow."""
+  try:
+    tensorflow = f", TensorFlow {importlib.metadata.version('tensorflow')}"
+  except importlib.metadata.PackageNotFoundError:  # Or by another name there.
+    tensorflow = ""
+  return f"tfspec {__version__}{tensorflow}"
+
+
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+  """Returns the parser of the command line, and those of the commands."""
+  parser = Parser(
     prog="tfspec",
     description="One spectrogram for training, preparing data and serving.",
   )
-  commands = parser.add_subparsers(dest="command", required=True)
+  parser.add_argument(
+    "--version", action="store_true", help="show the versions and exit"
+  )
+  _add_verbose(parser, False)
+  commands = parser.add_subparsers(dest="command")
 
   command = commands.add_parser(
     "prepare", help="WAV files in, sharded TFRecords and a manifest out"
@@ -107,7 +125,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     default=argparse.SUPPRESS,
     help="compile by XLA, which the server must have",
   )
-  _add_config_arguments(command)
+  _add_config_arguments(command, "the fields that follow, one at least")
   command.set_defaults(run=_export)
 
   command = commands.add_parser(
@@ -184,7 +202,18 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     help="below 1, a quick trial with shorter clips (default: 1.0)",
   )
   command.set_defaults(run=_benchmark)
-  return parser.parse_args(argv[1:])
+  for command in commands.choices.values():
+    _add_verbose(command, argparse.SUPPRESS)
+  return parser, commands.choices
+
+
+def _add_verbose(parser: argparse.ArgumentParser, default: Any) -> None:
+  parser.add_argument(
+    "--verbose",
+    action="store_true",
+    default=default,
+    help="show what TensorFlow logs",
+  )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -197,21 +226,29 @@ def main(arguments: argparse.Namespace) -> int:
     message = f"{e.filename}: {e.strerror}" if e.filename else str(e)
   except (ImportError, TypeError, ValueError) as e:
     message = str(e)
-  except tf.errors.OpError as e:
-    message = errors.sentence(e)
   except Exception as e:
-    if not hasattr(arguments, "trouble"):
+    import tensorflow as tf
+
+    from tfspec import errors
+
+    if isinstance(e, tf.errors.OpError):
+      message = errors.sentence(e)
+    elif hasattr(arguments, "trouble"):
+      message = errors.first_line(e)  # 1 would say that there is an answer.
+    else:
       raise
-    message = errors.first_line(e)  # 1 would say that there is an answer.
   print(f"tfspec {arguments.command}: {message}", file=sys.stderr)
   return getattr(arguments, "trouble", 1)
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
+  config = _config(arguments)
+  from tfspec.data import prepare
+
   summary = prepare.prepare(
     arguments.input,
     arguments.output,
-    _config(arguments),
+    config,
     shard_bytes=arguments.shard_mb << 20,
     workers=arguments.workers,
     progress=sys.stderr,
@@ -234,6 +271,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
   source = _source(arguments)
+  from tfspec import front_end, litert
+  from tfspec.export import export_saved_model
+
   names = ("max_samples", "max_wav_bytes", "non_finite", "jit_compile")
   limits = {n: getattr(arguments, n) for n in names if hasattr(arguments, n)}
   if arguments.format == "saved_model":
@@ -253,31 +293,49 @@ def _export(arguments: argparse.Namespace) -> int:
     litert.export_litert(source, arguments.path, arguments.channels)
   config = front_end.load(source).config
   print(f"exported {arguments.path}, config {config.fingerprint()}")
+  version = os.path.basename(os.path.normpath(arguments.path))
+  if arguments.format == "saved_model" and not version.isdecimal():
+    print(
+      "note: TensorFlow Serving loads only folders with a number for a name, "
+      f"such as {os.path.join(arguments.path, '1')}. Got: {version}.",
+      file=sys.stderr,
+    )
   return 0
 
 
 def _source(arguments: argparse.Namespace) -> Any:
   """Returns the Keras model or the config that is to be exported."""
-  if arguments.model is None:
-    return _config(arguments)
   given = ["config"] if arguments.config else []
   given += _fields(arguments)
+  if arguments.model is None:
+    if not given:
+      raise ValueError(
+        "There must be a config to export: --config, a field of it such as "
+        "--frame_length, or --model. Got: none of them."
+      )
+    return _config(arguments)
   if given:
     names = ", ".join(f"--{name}" for name in given)
     raise ValueError(
       f"A model has its own config: there must be no other. Got: {names} with "
       f"--model={arguments.model}."
     )
+  from tfspec import front_end
+
   return front_end.load_model(arguments.model)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+  from tfspec.verify import verify
+
   report = verify(arguments.path, arguments.against)
   print(report)
   return 0 if report.ok else 1
 
 
 def _explain(arguments: argparse.Namespace) -> int:
+  from tfspec.explain import explain
+
   explanation = explain(arguments.a, arguments.b)
   print(explanation)
   return 0 if explanation.same else 1
@@ -285,6 +343,11 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 def _plot(arguments: argparse.Namespace) -> int:
   config = _config(arguments)
+  import tensorflow as tf
+
+  from tfspec import errors, plot
+  from tfspec.spectrogram import Spectrogram, decode_wav
+
   spectrogram = Spectrogram(config)
   panels = []
   for path in arguments.inputs:
@@ -326,13 +389,15 @@ def _names(text: str) -> list[str]:
   return text.split(",")
 
 
-def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_config_arguments(
+  parser: argparse.ArgumentParser, unset: str = "all defaults"
+) -> None:
   """Adds `--config` and a flag for every field of the config."""
   group = parser.add_argument_group(
     "config", "a file, and fields that replace those of the file"
   )
   group.add_argument(
-    "--config", help="a .textproto, .binpb or .json file; unset: all defaults"
+    "--config", help=f"a .textproto, .binpb or .json file; unset: {unset}"
   )
   for field in dataclasses.fields(SpectrogramConfig):
     group.add_argument(

@@ -16,7 +16,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from tfspec import answers as answers_lib
-from tfspec import config_proto, errors, exportable
+from tfspec import config_proto, errors, exportable, extras
 from tfspec import goldens as goldens_lib
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.answers import Answers
@@ -237,9 +237,8 @@ def _interpreter_class() -> Any:
   try:
     from ai_edge_litert.interpreter import Interpreter
   except ImportError as e:
-    raise ImportError(
-      f"ai-edge-litert must be installed to run {ENDING} files. Run: "
-      "pip install ai-edge-litert"
+    raise extras.missing(
+      "ai-edge-litert", "litert", f"to run {ENDING} files"
     ) from e
   return Interpreter
 

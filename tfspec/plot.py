@@ -1,4 +1,4 @@
-"""Pictures of spectrograms. Needs matplotlib: `pip install matplotlib`."""
+"""Pictures of spectrograms. They need matplotlib."""
 
 import dataclasses
 import math
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tfspec import extras
 from tfspec.config import SpectrogramConfig
 
 _LABELS = {
@@ -82,9 +83,7 @@ def new_figure(figsize: tuple[float, float]) -> Any:
   try:
     from matplotlib import figure
   except ImportError as e:
-    raise ImportError(
-      "matplotlib must be installed to draw. Run: pip install matplotlib"
-    ) from e
+    raise extras.missing("matplotlib", "plot", "to draw") from e
   return figure.Figure(figsize=figsize, layout="constrained")
 
 

@@ -180,8 +180,8 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
   notes = []
   try:
     routes |= verify_routes.converted(config, own.kernels)
-  except ImportError:
-    notes.append("LiteRT not run: pip install tfspec[litert]")
+  except ImportError as e:
+    notes.append(f"LiteRT not run: {e}")
   except (RuntimeError, ValueError) as e:
     problems.append(f"LiteRT must run it. Got: {errors.first_line(e)}")
   problems += _differences(own, expected)

@@ -5,21 +5,14 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bash tools/venv.sh plot
-export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}"
-export PYTHONWARNINGS="${PYTHONWARNINGS:-ignore}"
 
 config="tools/speech.textproto"
 prepared="demo_output/prepared"
 model="demo_output/models/speech/1"
 
-# Runs tfspec without the lines that TensorFlow logs at import, whatever the
-# log level, about oneDNN and missing GPUs.
 tfspec() {
   echo "\$ tfspec $*"
-  {
-    .venv/bin/tfspec "$@" 2>&1 >&3 |
-      sed -u -e '/^I0000 /d' -e '/^WARNING: All log messages before absl/d' >&2
-  } 3>&1
+  .venv/bin/tfspec "$@"
   echo
 }
 

@@ -6,7 +6,7 @@
 The first compiles each golden's forward pass and training step, prints what the
 compiler says of them, and fails on an operation, dtype or dynamic shape that it
 refuses, and on a precision that is not the config's. The second prints the
-tables of docs/tpu.md. It needs: pip install 'tfspec[tpu-check]'
+tables of docs/tpu.md. It needs: pip install '.[tpu-check]'
 """
 
 import dataclasses

@@ -188,7 +188,7 @@ def _jax() -> tuple:
   except ImportError as error:
     raise ImportError(
       "The TPU compiler needs jax and libtpu in the versions that setup.py "
-      "pins, and Python 3.11: pip install 'tfspec[tpu-check]'. "
+      "pins, and Python 3.11: pip install '.[tpu-check]'. "
       f"Got: {error}"
     ) from error
   return mlir, ir, xla_client, errors

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.signal
 
 # A SciPy name, a SciPy tuple ("kaiser", 8.6), the values, or None (all ones).
 WindowLike = str | Sequence[object] | np.ndarray | None
@@ -105,6 +104,8 @@ def _is_named(spec: WindowLike) -> bool:
 def _named_window(
   spec: str | tuple, frame_length: int, periodic: bool
 ) -> np.ndarray:
+  import scipy.signal  # It takes a second, and many processes need no window.
+
   try:
     return np.asarray(
       scipy.signal.get_window(spec, frame_length, fftbins=periodic), np.float64
