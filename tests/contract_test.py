@@ -40,9 +40,10 @@ def test_silence_is_exactly_the_floor(dtype, engine, jit_compile):
   assert configs[0].resolved().floor == math.sqrt(1e-7)
   for i, actual in enumerate(results):
     config = configs[i % len(configs)].resolved()
-    expected = config.floor
-    if config.mode == "log":
-      expected = math.log(expected)
+    expected = config.silence
+    assert expected == (
+      math.log(config.floor) if config.mode == "log" else config.floor
+    )
     wide = tf.float64 if dtype == "float64" else tf.float32
     expected = tf.cast(tf.constant(expected, wide), dtype)
     assert np.all(np.asarray(actual) == expected), config

@@ -108,6 +108,15 @@ def test_example_of_the_training_page():
   exec(compile(example, "training.md", "exec"), {})
 
 
+@pytest.mark.slow
+def test_examples_of_the_lengths_page():
+  examples = blocks("python", (ROOT / "docs/lengths.md").read_text())
+  assert len(examples) == 5
+  scope = {}
+  for block in examples:
+    exec(compile(block, "lengths.md", "exec"), scope)
+
+
 def test_example_of_the_tpu_page():
   examples = blocks("python", (ROOT / "docs/tpu.md").read_text())
   assert len(examples) == 2

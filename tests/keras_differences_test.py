@@ -140,7 +140,7 @@ def test_difference_window_length_is_checked_at_once():
 def test_difference_integer_signals_name_the_cast():
   signals = np.zeros((1, 1000, 1), np.int16)
   with pytest.raises(
-    TypeError, match=r"tf\.cast\(signals, tf\.float32\) / 32768"
+    TypeError, match=r"tf\.cast\(signals, tf\.float32\) / 2\.0"
   ):
     Ours()(signals)
   with pytest.raises(TypeError, match="Invalid input type"):

@@ -80,14 +80,22 @@ def test_each_clip_gives_what_it_gives_alone(
 def test_every_mode(mode, padding):
   config = _config(mode=mode, **padding)
   spectrogram, signals = tfspec.Spectrogram(config), _batch()
-  values, num_frames = spectrogram(signals, _LENGTHS, padding_value=-7.5)
+  values, num_frames = spectrogram(signals, _LENGTHS)
+  silent = dataclasses.replace(
+    config, padding="valid", pad_mode=None, pad_value=None
+  )
+  silence = tfspec.Spectrogram(silent)(tf.zeros([64, 2])).numpy()
+  assert silence.shape == (1, 2 * config.num_features)
+  explicit, _ = spectrogram(signals, _LENGTHS, padding_value=0.0)
   for clip, row, length, frames in zip(
     signals, values.numpy(), _LENGTHS, num_frames.numpy(), strict=True
   ):
     np.testing.assert_allclose(
       row[:frames], spectrogram(clip[:length]), rtol=1e-6, atol=1e-6
     )
-    assert np.all(row[frames:] == -7.5)
+    assert np.all(row[frames:] == silence)
+  behind = np.arange(explicit.shape[1]) >= num_frames.numpy()[:, np.newaxis]
+  assert np.any(behind) and not np.any(explicit.numpy()[behind])
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
@@ -211,9 +219,11 @@ def test_ragged_batch_in_what_cannot_be():
     tfspec.Spectrogram(_CONFIG)(ragged, [99, 1])
   with pytest.raises(ValueError, match="Got: padding_value=-1.0"):
     tfspec.Spectrogram(_CONFIG)(ragged, padding_value=-1.0)
+  with pytest.raises(ValueError, match="Got: padding_value=0.0"):
+    tfspec.spectrogram_fn(_CONFIG, padding_value=0.0)(ragged)
   with pytest.raises(ValueError, match="signals must be .*ragged_rank=2"):
     tfspec.Spectrogram(_CONFIG)(tf.ragged.constant([[[0.1, 0.2], [0.3]]]))
-  with pytest.raises(TypeError, match=r"/ 32768"):
+  with pytest.raises(TypeError, match=r"/ 2\.0\*\*15"):
     tfspec.Spectrogram(_CONFIG)(tf.ragged.constant([[1, 2]], tf.int16))
   with pytest.raises(TypeError, match="dense tensor. Got: RaggedTensor"):
     tfspec.stft(ragged)
@@ -339,6 +349,12 @@ def test_layer_takes_lengths():
   expected, frames = layer.to_spectrogram()(signals, [400, 200, 70])
   np.testing.assert_array_equal(values, expected)
   np.testing.assert_array_equal(num_frames, frames)
+  mask = np.arange(400) < np.array([[400], [200], [70]])
+  np.testing.assert_array_equal(layer(signals, mask=mask), expected)
+  for value in (None, 0.0):
+    padded = layer(signals, mask=mask, padding_value=value)
+    silence = layer.spectrogram_config.silence if value is None else value
+    assert np.all(padded[2, int(frames[2]) :] == np.float32(silence))
   inputs, lengths = keras.Input((None, 1)), keras.Input((), dtype="int32")
   model = keras.Model([inputs, lengths], layer(inputs, lengths=lengths))
   values, num_frames = model([signals, np.array([400, 200, 70])])

@@ -404,8 +404,22 @@ def test_bins_are_static_if_all_clips_agree(clips, tmp_path):
   assert spec["spectrogram"].shape.as_list() == [None, 33]
   _write_wav(clips / "stereo.wav", channels=2)
   prepare.prepare(clips, tmp_path / "mixed", _SMALL)
-  spec = tfspec.data.read_examples(tmp_path / "mixed").element_spec
-  assert spec["spectrogram"].shape.as_list() == [None, None]
+  mixed = tfspec.data.read_examples(tmp_path / "mixed")
+  assert mixed.element_spec["spectrogram"].shape.as_list() == [None, None]
+  with pytest.raises(ValueError, match="a known size on each axis but that of"):
+    tfspec.data.padded_batch(mixed, _SMALL, 2, "spectrogram")
+
+
+def test_batches_of_examples_are_padded_with_silence(sharded):
+  examples = tfspec.data.read_examples(sharded[0], _CONFIG)
+  dataset = tfspec.data.padded_batch(examples, _CONFIG, 14, "spectrogram")
+  (batch,) = dataset
+  assert len(set(batch["num_frames"].numpy())) > 1
+  for i, example in enumerate(examples):
+    values, count = batch["spectrogram"][i].numpy(), int(batch["num_frames"][i])
+    np.testing.assert_array_equal(values[:count], example["spectrogram"])
+    assert np.all(values[count:] == np.float32(_CONFIG.silence))
+    assert batch["source"][i] == example["source"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text there")

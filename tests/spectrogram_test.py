@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -126,24 +127,71 @@ def test_sparse_and_integer_signals_are_refused():
   spectrogram = tfspec.Spectrogram(CONFIG)
   with pytest.raises(TypeError, match="Got: SparseTensor"):
     spectrogram(tf.sparse.from_dense([[1.0], [0.0]]))
-  with pytest.raises(TypeError, match="Got: int16. Cast and scale"):
+  with pytest.raises(TypeError, match="Got: int16. Cast integer samples"):
     spectrogram(np.zeros(100, np.int16))
+
+
+def _routes(spectrogram, rank):
+  """Returns how to run clips of known shapes, then of unknown ones."""
+  spec = tf.TensorSpec([None] * rank)
+  map_fn = tfspec.spectrogram_fn(spectrogram)
+
+  def batches(signals):
+    rows = tf.data.Dataset.from_generator(
+      lambda: iter(signals), output_signature=tf.TensorSpec([None] * (rank - 1))
+    )
+    return next(iter(rows.padded_batch(len(signals)).map(map_fn)))
+
+  static = [spectrogram, tf.function(spectrogram, jit_compile=True)]
+  open_shapes = [tf.function(spectrogram, input_signature=[spec]), batches]
+  return static, open_shapes
 
 
 @pytest.mark.parametrize(
   "shape, data_format",
   [
     ([8, 16000], "channels_last"),
+    ([2, 100], "channels_last"),
+    ([1, 33], "channels_last"),
+    ([2000, 1025], "channels_last"),
     ([8, 1, 16000], "channels_last"),
     ([16000, 2], "channels_first"),
+    ([100, 99], "channels_first"),
+    ([2, 1025, 1], "channels_first"),
   ],
 )
 def test_swapped_axes_are_refused(shape, data_format):
   config = dataclasses.replace(CONFIG, data_format=data_format)
-  with pytest.raises(
-    ValueError, match="at most 1024 channels; a batch of mono"
-  ):
-    tfspec.Spectrogram(config)(tf.zeros(shape))
+  static, unknown = _routes(tfspec.Spectrogram(config), len(shape))
+  signals = np.zeros(shape, np.float32)
+  clip, batch = r"\[samples, channels\]", r"\[batch, samples, 1\]"
+  if data_format == "channels_first":
+    clip, batch = r"\[channels, samples\]", r"\[batch, 1, samples\]"
+  rule = (
+    rf"signals must have at most 1024 channels, and one clip, {clip}, at most "
+    rf"max\(samples, 32\); a batch of mono clips is {batch}\. Got: "
+  )
+  for run in static:
+    with pytest.raises(ValueError, match=rf"{rule}shape=\[{shape[0]}, "):
+      run(signals)
+  samples, channels = shape[-2:][:: 1 if data_format == "channels_last" else -1]
+  got = f"samples={samples}, channels={channels}, data_format={data_format}."
+  for run in unknown:
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+      run(signals)
+    assert re.fullmatch(rule + got, tfspec.errors.sentence(caught.value))
+
+
+@pytest.mark.parametrize(
+  "shape",
+  [[0, 1], [0, 2], [1, 2], [5, 6], [1, 32], [64, 64], [0, 64], [0, 1024]],
+)
+def test_short_clips_are_no_swapped_axes(shape):
+  config = dataclasses.replace(CONFIG, mode="psd", padding="same")
+  static, (graph, _) = _routes(tfspec.Spectrogram(config), 2)
+  for run in (*static, graph):
+    values = run(np.zeros(shape, np.float32))
+    assert values.shape == (config.num_frames(shape[0]), 9 * shape[1])
 
 
 def test_kernels_must_be_floats():

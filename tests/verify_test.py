@@ -14,7 +14,13 @@ import pytest
 import tensorflow as tf
 
 import tfspec
-from tfspec import checksums, litert, serving_requests, verify_replay
+from tfspec import (
+  checksums,
+  litert,
+  serving_requests,
+  verify_replay,
+  verify_routes,
+)
 from tfspec import config as config_lib
 from tfspec import goldens as goldens_lib
 from tfspec.data import prepare
@@ -295,6 +301,17 @@ class _Wrong(tf.Module):
     specs = right.structured_input_signature[1]
     function = tf.function(wrong)
     return function.get_concrete_function(**specs)
+
+
+def test_frames_behind_a_clip_must_be_silence():
+  values = np.full([1, 9, 33], _CONFIG.silence, np.float32)
+  count = _CONFIG.num_frames(200)
+  outputs = {"num_frames": [count], "spectrogram": values}
+  own = verify_routes._own_frames(outputs, _CONFIG, 200)
+  assert own.shape == (1, count, 33)
+  values[0, -1, 7] = 0.0
+  with pytest.raises(ValueError, match=r"must be -8\.05\d*, as of silence"):
+    verify_routes._own_frames(outputs, _CONFIG, 200)
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,21 @@ class SpectrogramConfig:
     """Values per frame and channel: `num_bins`, twice that in mode "stft"."""
     return self.num_bins * (2 if self.mode == "stft" else 1)
 
+  @property
+  def silence(self) -> float:
+    """The value of digital silence, which stands behind the end of a clip.
+
+    It is `log(floor)` in mode "log", `floor` in mode "magnitude" and 0.0 in the
+    others. Rounded to the dtype of a spectrogram, it is exactly what samples of
+    0 give there.
+
+    Example:
+      >>> SpectrogramConfig(mode="log", floor=0.5).silence
+      -0.6931471805599453
+    """
+    floor = self.resolved().floor
+    return {"log": math.log(floor), "magnitude": floor}.get(self.mode, 0.0)
+
   def num_frames(self, samples: int) -> int:
     """Returns how many frames a clip of `samples` samples gives.
 

@@ -60,11 +60,12 @@ def export_saved_model(
   returns: `predictions`, or the names that the model gives its outputs.
 
   With `channels` the signals are `[batch, samples, channels]`, or with channels
-  first `[batch, channels, samples]`. Batch and samples are free. `lengths`,
+  first `[batch, channels, samples]`. Without, rank 2 is a batch of mono clips,
+  other than for `Spectrogram`. Batch and samples are free. `lengths`,
   int32 `[batch]`, says how many samples of each row are its own. It may be
   left out of a request, and in Python be empty: all are. The result for a row
   does not depend on the rest of the request, nor on what pads it; beyond its
-  `num_frames` a spectrogram is zero.
+  `num_frames` a spectrogram is silence.
 
   The answer of a Keras model to a clip is what `model(clip[None])` gives, or
   for a model that takes a fixed number of samples, what it gives for the clip

@@ -122,7 +122,7 @@ class Exportable:
     own = tf.reshape(own, [shape[0], *[1] * (axis - 1), shape[axis], *ones])
     values = tf.cast(values, tf.float32)
     return {
-      "spectrogram": tf.where(own, values, spectrogram_lib.silence(config)),
+      "spectrogram": tf.where(own, values, config.silence),
       "num_frames": num_frames,
     }
 

@@ -78,7 +78,7 @@ class STFTSpectrogram(keras.layers.Layer):
       `keras.layers.Masking`: of each clip first True, then False. The mask of
       the frames, `[batch, frames]`, goes on to the next layer.
     padding_value: With lengths or a mask, what stands behind the frames of a
-      clip.
+      clip. None: the value of silence, `spectrogram_config.silence`.
 
   Returns:
     As `tfspec.Spectrogram` for a batch, in the layer's compute dtype: with
@@ -210,7 +210,7 @@ class STFTSpectrogram(keras.layers.Layer):
     inputs: tf.Tensor,
     lengths: tf.Tensor | None = None,
     mask: tf.Tensor | None = None,
-    padding_value: float = 0.0,
+    padding_value: float | None = None,
   ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
     """Returns the spectrogram of a batch, with lengths also `num_frames`."""
     weights = (self.real_kernel, self.imag_kernel)
@@ -263,7 +263,7 @@ class STFTSpectrogram(keras.layers.Layer):
     inputs: keras.KerasTensor,
     lengths: keras.KerasTensor | None = None,
     mask: keras.KerasTensor | None = None,
-    padding_value: float = 0.0,
+    padding_value: float | None = None,
   ) -> keras.KerasTensor | tuple[keras.KerasTensor, keras.KerasTensor]:
     """Returns the shapes and dtypes of what `call` returns."""
     del mask, padding_value

@@ -87,8 +87,9 @@ def model_card(
     "-1 is a size that each request chooses. `signals` of float32 are usually"
     " in [-1, 1], of int16 they are divided by 32768. `lengths` may be left"
     " out; else it says how many samples of each row are its own: what stands"
-    " behind them does not matter, and frames beyond `num_frames` are zero."
-    " `wav_bytes` are whole WAV files.",
+    " behind them does not matter, and frames beyond `num_frames` are those of"
+    f" silence, {config.silence:.6g}. `signals` of two axes are a batch of mono"
+    " clips. `wav_bytes` are whole WAV files.",
     "",
     *_of_model(batching),
     "A signature that Python has loaded knows no default: give it"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfspec import errors
-from tfspec import spectrogram as spectrogram_lib
 from tfspec.exportable import Exportable
 from tfspec.ops import group_ops, padding_ops, wav_ops
 
@@ -94,7 +93,7 @@ class Servable(tf.Module):
       ),
     }
     if has_inside:
-      silence = spectrogram_lib.silence(self.spectrogram.config)
+      silence = self.spectrogram.config.silence
       inside = self._by_rows(exported.inside, silence)
       self.functions["spectrogram"] = self._of_signals(
         lambda signals, lengths: inside(*self._check(signals, lengths))

@@ -1,15 +1,16 @@
 """Spectrograms of clips and batches: the layouts around the transform."""
 
-import math
-
 import tensorflow as tf
 
-from tfspec import transform
+from tfspec import errors, transform
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import length_ops, padding_ops, shape_ops, wav_ops
 
 # Of more channels than libsndfile knows, samples and channels were swapped.
 _MAX_CHANNELS = 1024
+# Clips of up to so many channels may be shorter than they are wide: no batch of
+# mono clips holds clips of so few samples.
+_MAX_CHANNELS_OF_ANY_CLIP = 32
 
 
 class Spectrogram(tf.Module):
@@ -73,7 +74,7 @@ class Spectrogram(tf.Module):
     self,
     signals: tf.Tensor | tf.RaggedTensor,
     lengths: tf.Tensor | None = None,
-    padding_value: float = 0.0,
+    padding_value: float | None = None,
   ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor] | tf.RaggedTensor:
     """Returns the spectrogram of one clip or of a batch.
 
@@ -89,6 +90,7 @@ class Spectrogram(tf.Module):
         clip. Each clip then gives what it gives alone; what stands behind its
         end, be it NaN, does not matter.
       padding_value: With lengths, what stands behind the frames of a clip.
+        None: the value of silence, `config.silence`.
 
     Returns:
       With lengths two tensors: the spectrogram, with as many frames as
@@ -107,12 +109,13 @@ class Spectrogram(tf.Module):
     Raises:
       TypeError: If the signals are not of a floating-point dtype, or the
         lengths not integers.
-      ValueError: If their rank is not 1, 2 or 3, or there are more than 1024
-        channels, as if samples and channels had been swapped. If lengths have
-        the wrong shape or values, or a RaggedTensor comes with lengths, with
-        a padding value or with channels first.
-      tf.errors.InvalidArgumentError: If lengths turn out to be wrong when a
-        graph is run. XLA does not check them.
+      ValueError: If their rank is not 1, 2 or 3. If there are more than 1024
+        channels, or at rank 2 more than 32 and more than samples, as a batch of
+        mono clips without a channels axis has them; a clip without samples may
+        have 1024. If lengths have the wrong shape or values, or a RaggedTensor
+        comes with lengths, with a padding value or with channels first.
+      tf.errors.InvalidArgumentError: If channels or lengths turn out to be
+        wrong when a graph is run. XLA does not check that.
 
     Example:
       >>> spectrogram = tfspec.Spectrogram(tfspec.SpectrogramConfig())
@@ -136,7 +139,7 @@ def spectrogram(
   config: SpectrogramConfig,
   kernels: list[tf.Tensor],
   lengths: tf.Tensor | None = None,
-  padding_value: float = 0.0,
+  padding_value: float | None = None,
 ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor] | tf.RaggedTensor:
   """Returns the spectrogram; `Spectrogram` and the Keras layer are this.
 
@@ -152,9 +155,9 @@ def spectrogram(
     See `Spectrogram.__call__`.
   """
   if isinstance(signals, tf.RaggedTensor):
-    if padding_value != 0.0:
+    if padding_value is not None:
       raise ValueError(
-        "padding_value must be 0.0 for a RaggedTensor, which has no padding. "
+        "padding_value must be None for a RaggedTensor, which has no padding. "
         f"Got: padding_value={padding_value}."
       )
     return _ragged_spectrogram(signals, config, kernels, lengths)
@@ -171,7 +174,7 @@ def spectrogram(
   if rank == 1:
     batch = batch[tf.newaxis, tf.newaxis, :]
   else:
-    _check_channels(signals.shape, config)
+    batch = check_channels(batch, config.data_format)
     if channels_last:
       batch = _swap_last_axes(batch)
     if rank == 2:
@@ -189,6 +192,8 @@ def spectrogram(
   num_frames = None
   if lengths is not None:
     num_frames = _num_frames(lengths, config)
+    if padding_value is None:
+      padding_value = config.silence
     values = padding_ops.mask_frames(values, num_frames, padding_value)
   values = tf.cast(_arrange(values, config), signals.dtype)
   if rank != 3:
@@ -269,15 +274,49 @@ def decode_wav(
   return signals, sample_rate_hz
 
 
+def check_channels(signals: tf.Tensor, data_format: str) -> tf.Tensor:
+  """Returns signals, unless their channels must be the samples of a batch.
+
+  Args:
+    signals: One clip or a batch, each with a channels axis.
+    data_format: "channels_last" or "channels_first".
+
+  Returns:
+    The signals.
+
+  Raises:
+    ValueError: If there are too many channels; see `Spectrogram.__call__`.
+    tf.errors.InvalidArgumentError: The same, when a graph is run.
+  """
+  clip, mono = "[samples, channels]", "[batch, samples, 1]"
+  samples, channels = shape_ops.dims(signals)[-2:]
+  if data_format == "channels_first":
+    clip, mono = "[channels, samples]", "[batch, 1, samples]"
+    samples, channels = channels, samples
+  if isinstance(channels, int) and channels <= _MAX_CHANNELS_OF_ANY_CLIP:
+    return signals
+  is_wrong = channels > _MAX_CHANNELS
+  if signals.shape.rank == 2 and is_wrong is not True:
+    is_wide = (channels > _MAX_CHANNELS_OF_ANY_CLIP) & (channels > samples)
+    is_wrong |= is_wide & (samples > 0)
+  rule = (
+    f"signals must have at most {_MAX_CHANNELS} channels, and one clip, "
+    f"{clip}, at most max(samples, {_MAX_CHANNELS_OF_ANY_CLIP}); a batch of "
+    f"mono clips is {mono}. Got: "
+  )
+  layout = f", data_format={data_format}."  # A graph would escape quotes.
+  if tf.is_tensor(is_wrong):
+    words = rule + "samples=", samples, ", channels=", channels, layout
+    return errors.require(signals, ~is_wrong, *words, compiled=True)
+  if is_wrong:
+    shape = transform.shape_text(signals.shape)
+    raise ValueError(f"{rule}shape={shape}{layout}")
+  return signals
+
+
 def time_axis(config: SpectrogramConfig) -> int:
   """Returns which axis of a batch of spectrograms counts the frames."""
   return 1 if config.data_format == "channels_last" else 2
-
-
-def silence(config: SpectrogramConfig) -> float:
-  """Returns the value that silence has."""
-  floor = config.resolved().floor
-  return {"log": math.log(floor), "magnitude": floor}.get(config.mode, 0.0)
 
 
 def _arrange(values: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
@@ -302,15 +341,3 @@ def _swap_last_axes(signals: tf.Tensor) -> tf.Tensor:
   if signals.shape[-1] == 1:  # A reshape moves no data.
     return tf.reshape(signals, [*leading, channels, samples])
   return tf.linalg.matrix_transpose(signals)
-
-
-def _check_channels(shape: tf.TensorShape, config: SpectrogramConfig) -> None:
-  """Refuses so many channels that they must be samples."""
-  channels = shape[-1 if config.data_format == "channels_last" else -2]
-  if channels is not None and channels > _MAX_CHANNELS:
-    raise ValueError(
-      f"signals must have at most {_MAX_CHANNELS} channels; a batch of mono "
-      "clips is [batch, samples, 1], or [batch, 1, samples] with channels "
-      f"first. Got: shape={transform.shape_text(shape)}, "
-      f"data_format={config.data_format!r}."
-    )

@@ -42,7 +42,8 @@ def stft(
 
   Args:
     signals: `[..., samples]`, float16, bfloat16, float32 or float64. The two
-      short dtypes are computed in float32.
+      short dtypes are computed in float32. There is no channels axis: rank 2 is
+      a batch, `[batch, samples]`, other than for `Spectrogram`.
     frame_length: Samples in a frame.
     frame_step: Samples between the starts of two frames. None: half of
       `frame_length`.
@@ -230,8 +231,9 @@ def check_dtype(signals: tf.Tensor) -> tf.Tensor:
     hint = ""
     if signals.dtype.is_integer and signals.dtype.min < 0:
       hint = (
-        " Cast and scale integer samples first: "
-        f"tf.cast(signals, tf.float32) / {-float(signals.dtype.min)}."
+        " Cast integer samples first, and divide them by the scale of the "
+        "recording, which their dtype does not tell: tf.cast(signals, "
+        "tf.float32) / 2.0**15 if it had 16 bits, / 2.0**31 if it had 32."
       )
     raise TypeError(
       "signals must be float16, bfloat16, float32 or float64. Got: "

@@ -9,7 +9,6 @@ import tensorflow as tf
 from tfspec import answers as answers_lib
 from tfspec import errors, serving_requests
 from tfspec import goldens as goldens_lib
-from tfspec import spectrogram as spectrogram_lib
 from tfspec.answers import Answer, Answers
 from tfspec.config import SpectrogramConfig
 from tfspec.goldens import Golden
@@ -139,7 +138,7 @@ def served_answers(
 
     fill = 0.0
     if name == "spectrogram":
-      fill = spectrogram_lib.silence(config)
+      fill = config.silence
     for route, batches in (
       (f"model {name}", [[clip] for clip in answers.clips]),
       (f"model {name} batch", list(answers.batches)),

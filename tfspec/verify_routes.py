@@ -197,8 +197,11 @@ def _own_frames(
   values = np.asarray(outputs["spectrogram"])
   axis = spectrogram_lib.time_axis(config)
   own, rest = np.split(values, [count], axis)
-  if np.any(rest):
-    raise ValueError("Beyond num_frames the spectrogram must be zero.")
+  silence = np.float32(config.silence)
+  if np.any(rest != silence):
+    raise ValueError(
+      f"Beyond num_frames the spectrogram must be {silence}, as of silence."
+    )
   return own
 
 

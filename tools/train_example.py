@@ -80,8 +80,7 @@ def make_model() -> keras.Model:
   """
   signals = keras.Input((None, 1), name="signals")
   lengths = keras.Input((), dtype="int32", name="lengths")
-  # Behind the end of a clip there is silence, not 0, which would be loud.
-  frames, count = front_end()(signals, lengths, padding_value=math.log(_FLOOR))
+  frames, count = front_end()(signals, lengths)
   values = keras.layers.BatchNormalization()(frames)
   for filters in (48, 64):
     # Zeros on both sides by hand, the same for all lengths, and enough for a

@@ -1,12 +1,17 @@
 """Spectrograms in `tf.data`: reading, mapping, preparing."""
 
 from tfspec.data.audio import load_wav
-from tfspec.data.dataset import bucket_by_length, spectrogram_fn
+from tfspec.data.dataset import (
+  bucket_by_length,
+  padded_batch,
+  spectrogram_fn,
+)
 from tfspec.data.records import read_examples
 
 __all__ = [
   "bucket_by_length",
   "load_wav",
+  "padded_batch",
   "read_examples",
   "spectrogram_fn",
 ]

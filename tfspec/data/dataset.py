@@ -7,14 +7,14 @@ import tensorflow as tf
 
 from tfspec import errors
 from tfspec.config import SpectrogramConfig
-from tfspec.spectrogram import Spectrogram
+from tfspec.spectrogram import Spectrogram, check_channels, time_axis
 
 
 def spectrogram_fn(
   config: SpectrogramConfig | Spectrogram,
   key: str | None = None,
   lengths_key: str | None = None,
-  padding_value: float = 0.0,
+  padding_value: float | None = None,
 ) -> Callable[..., Any]:
   """Returns a function for `tf.data.Dataset.map`.
 
@@ -30,7 +30,8 @@ def spectrogram_fn(
       their end: the valid samples of each, integers `[batch]`. They are
       replaced by the number of frames of each. Elements that are
       `(signals, lengths)` need no such name: map the `Spectrogram` itself.
-    padding_value: With lengths, what stands behind the frames of a clip.
+    padding_value: With lengths, what stands behind the frames of a clip. None:
+      the value of silence, `config.silence`.
 
   Returns:
     A function of one element. The waveform is `[samples]`,
@@ -69,10 +70,11 @@ def spectrogram_fn(
   def convert(first: Any) -> Any:
     if key is None:
       _check_no_dict(first)
-      return spectrogram(first)
+      return spectrogram(first, padding_value=padding_value)
     _check_key("key", key, first)
     if lengths_key is None:
-      return {**first, key: spectrogram(first[key])}
+      values = spectrogram(first[key], padding_value=padding_value)
+      return {**first, key: values}
     _check_key("lengths_key", lengths_key, first)
     values, num_frames = spectrogram(
       first[key], first[lengths_key], padding_value
@@ -152,18 +154,9 @@ def bucket_by_length(
     )
   limits = tf.constant(boundaries, tf.int64)
 
-  def measure(first: Any, *rest: Any) -> Any:
-    if key is None:
-      _check_no_dict(first)
-    else:
-      _check_key("key", key, first)
-    signals, samples = _measure(
-      first if key is None else first[key], boundaries[-1]
-    )
-    if key is None:
-      return (signals, samples, *rest)
-    element = {**first, key: signals, lengths_key: samples}
-    return (element, *rest) if rest else element
+  measure = _with_count(
+    key, lengths_key, lambda signals: _measure(signals, boundaries[-1])
+  )
 
   def bucket(first: Any, *rest: Any) -> tf.Tensor:
     samples = rest[0] if key is None else first[lengths_key]
@@ -189,6 +182,105 @@ def bucket_by_length(
   )
 
 
+def padded_batch(
+  dataset: tf.data.Dataset,
+  config: SpectrogramConfig,
+  batch_size: int,
+  key: str | None = None,
+  padding_value: float | None = None,
+  drop_remainder: bool = False,
+) -> tf.data.Dataset:
+  """Batches spectrograms, each filled up with silence to the longest one.
+
+  The method of `tf.data.Dataset` of that name would fill them up with 0, which
+  in mode "log" is loud, and lose their numbers of frames.
+
+  Args:
+    dataset: Elements as `spectrogram_fn` makes them of single clips, or those
+      of `read_examples`: a spectrogram, a tuple that starts with one, or with
+      `key` a dict (or a tuple that starts with one).
+    config: The config of the spectrograms.
+    batch_size: Spectrograms in a batch.
+    key: The name of the spectrogram in elements that are dicts.
+    padding_value: What stands behind the frames of a clip. None: the value of
+      silence, `config.silence`.
+    drop_remainder: True leaves out the last batch if it is smaller.
+
+  Returns:
+    A dataset of `(spectrograms, num_frames)`, of
+    `(spectrograms, num_frames, *rest)`, or of dicts with an entry "num_frames".
+    Spectrograms have the layout of `tfspec.Spectrogram` for a batch; the number
+    of frames of each is int32 `[batch]`. The method `padded_batch` pads all
+    else.
+
+  Raises:
+    ValueError: If the elements are no spectrograms of single clips, or not all
+      clips are known to have the same channels.
+    TypeError: If an element is a dict and `key` is missing, or the other way
+      round.
+
+  Example:
+    >>> config = tfspec.SpectrogramConfig(mode="magnitude", floor=0.5)
+    >>> clips = tf.data.Dataset.from_tensor_slices([400, 300]).map(tf.zeros)
+    >>> spectrograms = clips.map(tfspec.spectrogram_fn(config))
+    >>> values, num_frames = next(iter(padded_batch(spectrograms, config, 2)))
+    >>> values.shape, num_frames.numpy().tolist(), float(values[1, 1, 0])
+    (TensorShape([2, 2, 129]), [2, 1], 0.5)
+  """
+  axis = time_axis(config) - 1
+  if padding_value is None:
+    padding_value = config.silence
+
+  def padding(spec: tf.TensorSpec) -> tuple[tf.Tensor, None]:
+    rank = 3 if config.expand_dims else 2
+    sizes = [rank] if spec.shape.rank is None else spec.shape.as_list()
+    if len(sizes) != rank or None in sizes[:axis] + sizes[axis + 1 :]:
+      raise ValueError(
+        f"spectrograms must have rank {rank}, one clip each, and a known size "
+        f"on each axis but that of the frames. Got: shape={spec.shape}."
+      )
+    # The short dtypes are rounded from float32, as spectrograms are.
+    wide = tf.float64 if spec.dtype == tf.float64 else tf.float32
+    return tf.cast(tf.constant(padding_value, wide), spec.dtype), None
+
+  specs = dataset.element_spec
+  structure = _with_count(key, "num_frames", padding)(
+    *(specs if isinstance(specs, tuple) else (specs,))
+  )
+  return dataset.map(
+    _with_count(key, "num_frames", lambda v: (v, tf.shape(v)[axis]))
+  ).padded_batch(
+    batch_size,
+    padding_values=tf.nest.map_structure(
+      lambda leaf: leaf if tf.is_tensor(leaf) else None, structure
+    ),
+    drop_remainder=drop_remainder,
+  )
+
+
+def _with_count(
+  key: str | None, count_key: str, measure: Callable[[Any], tuple[Any, Any]]
+) -> Callable[..., Any]:
+  """Returns a function that puts a number beside the clip of an element.
+
+  Args:
+    key: The name of the clip in elements that are dicts.
+    count_key: The name that the number gets in elements that are dicts.
+    measure: Returns for the clip what takes its place, and the number.
+  """
+
+  def map_fn(first: Any, *rest: Any) -> Any:
+    if key is None:
+      _check_no_dict(first)
+      return (*measure(first), *rest)
+    _check_key("key", key, first)
+    clip, count = measure(first[key])
+    element = {**first, key: clip, count_key: count}
+    return (element, *rest) if rest else element
+
+  return map_fn
+
+
 def _measure(signals: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns a clip as `[samples, channels]`, and its samples."""
   if signals.shape.rank not in (1, 2):
@@ -198,6 +290,7 @@ def _measure(signals: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
     )
   if signals.shape.rank == 1:
     signals = signals[:, tf.newaxis]
+  signals = check_channels(signals, "channels_last")
   samples = tf.shape(signals)[0]
   samples = errors.require(
     samples,
