@@ -243,6 +243,13 @@ def test_explain(config_file, tmp_path, capsys):
   assert _run("explain", config_file, other) == 0
   assert capsys.readouterr().out.endswith("\nThe same.\n")
   tfspec.save_config(
+    dataclasses.replace(tfspec.load_config(config_file), engine="kernel"), other
+  )
+  assert _run("explain", config_file, other) == 0
+  text = capsys.readouterr().out
+  assert "\n  engine: 'fft' against 'kernel'. " in text
+  assert text.endswith("\nThe same.\n")
+  tfspec.save_config(
     dataclasses.replace(tfspec.load_config(config_file), frame_step=12), other
   )
   assert _run("explain", config_file, other) == 1

@@ -12,9 +12,10 @@ import pytest
 from google.protobuf import json_format, text_format
 
 import tfspec
+from tests.fingerprints import FINGERPRINTS
 from tests.goldens import GOLDENS
 from tfspec import config_proto
-from tfspec.config import SpectrogramConfig
+from tfspec.config import EXECUTION_FIELDS, SpectrogramConfig
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
 # Arguments, the error, and what its sentence must hold.
@@ -356,24 +357,14 @@ def test_schema_has_the_fields_of_the_config():
   ]
 
 
-# Fingerprints are stored in exports and datasets: these may never change.
-PINNED = [
-  (SpectrogramConfig(), "29bb8d7f0b8aa474"),
-  (
-    SpectrogramConfig(frame_length=400, frame_step=160, fft_length=512),
-    "41b18f02fad81839",
-  ),
-  (SpectrogramConfig(window=("kaiser", 8.6), floor=1e-5), "f5246280b746f119"),
-  (
-    SpectrogramConfig(window=[1, 2, 3.5], frame_length=3, scaling=None),
-    "2c31b0091815223f",
-  ),
-]
-
-
-@pytest.mark.parametrize("config, fingerprint", PINNED)
-def test_fingerprint_is_pinned(config, fingerprint):
-  assert config.fingerprint() == fingerprint
+def test_fingerprints_of_all_goldens_are_pinned():
+  found = {golden.name: golden.config().fingerprint() for golden in GOLDENS}
+  assert found == FINGERPRINTS
+  by_print = {}
+  for golden in GOLDENS:
+    by_print.setdefault(FINGERPRINTS[golden.name], []).append(golden.config())
+  for first, *others in by_print.values():
+    assert not any(first.differences(other) for other in others)
 
 
 def test_fingerprint_of_center_is_of_the_resolved_values():
@@ -386,14 +377,7 @@ def test_fingerprint_of_center_is_of_the_resolved_values():
   assert center.fingerprint() != constant.fingerprint()
 
 
-def test_fingerprint_is_of_the_resolved_values():
-  explicit = SpectrogramConfig(
-    frame_step=128, fft_length=256, floor=math.sqrt(1e-7), engine="fft"
-  )
-  assert explicit.fingerprint() == SpectrogramConfig().fingerprint()
-
-
-def test_fingerprint_differs_in_every_field():
+def test_fingerprint_differs_in_every_field_of_the_definition():
   others = dict(
     mode="psd",
     frame_length=200,
@@ -405,28 +389,50 @@ def test_fingerprint_differs_in_every_field():
     padding="same",
     expand_dims=True,
     data_format="channels_first",
-    trainable=True,
     sample_rate_hz=8000,
-    engine="kernel",
-    precision="high",
     floor=1e-3,
     pad_mode="constant",
     pad_value=0.5,
   )
-  assert set(others) == {f.name for f in dataclasses.fields(SpectrogramConfig)}
-  base = SpectrogramConfig(engine="kernel")
+  fields = {f.name for f in dataclasses.fields(SpectrogramConfig)}
+  assert set(others) == fields - set(EXECUTION_FIELDS)
+  base = SpectrogramConfig()
   center = dataclasses.replace(base, padding="center")
   bases = {
-    "engine": SpectrogramConfig(),
     "pad_mode": center,
     "pad_value": dataclasses.replace(center, pad_mode="constant"),
   }
-  prints = {
-    dataclasses.replace(bases.get(name, base), **{name: value}).fingerprint()
-    for name, value in others.items()
-  }
-  # All differ from each other; "engine" alone gives the base.
-  assert len(prints) == len(others)
+  prints = {base.fingerprint(), center.fingerprint()}
+  for name, value in others.items():
+    start = bases.get(name, base)
+    changed = dataclasses.replace(start, **{name: value})
+    assert name in start.differences(changed)
+    assert not start.execution_differences(changed)
+    prints.add(changed.fingerprint())
+  assert len(prints) == len(others) + 2
+
+
+@pytest.mark.parametrize(
+  "base, changes",
+  [
+    (dict(), dict(engine="kernel")),
+    (dict(), dict(trainable=True)),
+    (dict(engine="kernel"), dict(precision="high")),
+    (dict(mode="psd"), dict(floor=1e-3)),
+    (dict(mode="angle"), dict(floor=1e-3)),
+    (dict(window=None), dict(periodic=True)),
+    (dict(window=np.hanning(256)), dict(periodic=True)),
+    # What a default stands for.
+    (dict(), dict(frame_step=128, fft_length=256, floor=math.sqrt(1e-7))),
+  ],
+)
+def test_fields_that_are_not_of_the_definition(base, changes):
+  one = SpectrogramConfig(**base)
+  other = dataclasses.replace(one, **changes)
+  assert one != other and one.fingerprint() == other.fingerprint()
+  assert one.differences(other) == {}
+  named = set(changes) & set(EXECUTION_FIELDS)
+  assert named <= set(one.execution_differences(other)) <= set(EXECUTION_FIELDS)
 
 
 def test_config_does_not_import_tensorflow():

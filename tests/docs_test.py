@@ -8,6 +8,7 @@ import pkgutil
 import re
 import shlex
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -31,6 +32,7 @@ PUBLIC = [
   ),
   *(getattr(tfspec.data, name) for name in tfspec.data.__all__),
   tfspec.layers.STFTSpectrogram,
+  tfspec.layers.from_keras,
 ]
 
 
@@ -115,6 +117,26 @@ def test_examples_of_the_lengths_page():
   scope = {}
   for block in examples:
     exec(compile(block, "lengths.md", "exec"), scope)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+  not hasattr(keras.layers, "STFTSpectrogram"),
+  reason="This Keras is too old to have the layer.",
+)
+def test_examples_of_the_page_on_keras(capsys):
+  text = (ROOT / "docs/migrate_keras.md").read_text()
+  scope = {}
+  for block in blocks("python", text):
+    exec(compile(block, "migrate_keras.md", "exec"), scope)
+  difference = np.max(np.abs(scope["after"] - scope["before"]))
+  (stated,) = re.findall(r"probability: (\d\S+)", text)
+  assert difference < 10 * float(stated)
+  printed = capsys.readouterr().out
+  # But for the first, which rounding moves, and the distance from training.
+  for line in blocks("", text)[0].splitlines()[1:]:
+    if not line.startswith("kernels:"):
+      assert line in printed
 
 
 def test_example_of_the_tpu_page():

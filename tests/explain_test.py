@@ -24,7 +24,7 @@ def _with(**changes):
 def _explain(*, base=_CONFIG, **changes):
   """Explains fields of the config, which must be all that differs."""
   found = tfspec.explain(base, dataclasses.replace(base, **changes))
-  assert not found.same and not found.kernels_differ
+  assert not found.same and not found.kernels_differ and not found.execution
   assert [d.field for d in found.fields] == [
     name for name in found.a.config.__dataclass_fields__ if name in changes
   ]
@@ -90,9 +90,8 @@ def test_floor_moves_silence_alone():
   assert found.numbers.largest == pytest.approx(30.0)
   assert found.numbers.median == 0.0
   assert "-70.0 against -100.0 dB" in found.fields[0].effect
-  found = _explain(floor=1e-5, base=_with(mode="psd"))
-  assert "nothing changes" in found.fields[0].effect
-  assert found.numbers.largest == 0.0
+  psd = _with(mode="psd")
+  assert tfspec.explain(psd, dataclasses.replace(psd, floor=1e-5)).same
 
 
 def test_weights():
@@ -102,7 +101,7 @@ def test_weights():
   assert f"{np.linalg.norm(other - window):.2g} from" in found.fields[0].effect
   assert found.numbers.largest > found.numbers.median > 0.1
   assert "window is" in _explain(periodic=True).fields[0].effect
-  flat = _explain(periodic=True, base=_with(window=None))
+  flat = _explain(window="boxcar", base=_with(window=None))
   assert flat.fields[0].effect == "The windows are equal: nothing changes."
   assert flat.numbers.largest == 0.0
   values = _explain(window=tuple(np.linspace(0.1, 1.0, 64)))
@@ -156,22 +155,36 @@ def test_what_cannot_be_compared(changes, effect, note):
     ({}, {"expand_dims": True}, "against [frames, features, channels]"),
     ({}, {"data_format": "channels_first"}, "[channels * features, frames]"),
     ({}, {"sample_rate_hz": 8000}, "any rate, in B bin k stands for k * 125 H"),
-    ({}, {"engine": "kernel"}, "within 5e-07"),
-    (
-      {"engine": "kernel"},
-      {"precision": "high"},
-      "on devices that round operands",
-    ),
-    ({"engine": "kernel"}, {"trainable": True}, "moves the kernels of B alone"),
   ],
 )
 def test_fields_that_leave_the_numbers(base, changes, effect):
   found = _explain(base=_with(**base), **changes)
   assert effect in found.fields[0].effect
   assert found.numbers.largest == 0.0
-  free = {"engine", "precision", "trainable"} >= changes.keys()
-  last = str(found).splitlines()[-1]
-  assert ("not in the definition" in last) == free
+  assert str(found).endswith("Different.")
+
+
+@pytest.mark.parametrize(
+  ("base", "changes", "effect"),
+  [
+    ("fft", {"engine": "kernel"}, "Speed and rounding only, each within 5e-07"),
+    ("kernel", {"precision": "high"}, "on devices that round operands"),
+    ("kernel", {"trainable": True}, "Training moves the kernels of B alone."),
+  ],
+)
+def test_the_same_computed_otherwise(base, changes, effect):
+  base = _with(engine=base)
+  found = tfspec.explain(base, dataclasses.replace(base, **changes))
+  assert found.same and not found.fields and not found.kernels_differ
+  (difference,) = found.execution
+  assert {difference.field: difference.b} == changes
+  assert effect in difference.effect
+  assert str(found).splitlines()[2:] == [
+    "execution, which is no part of the definition:",
+    f"  {difference}",
+    "numbers: no difference in float64.",
+    "The same.",
+  ]
 
 
 def test_padding_values():
@@ -204,11 +217,14 @@ def test_trained_kernels():
   # A config says where kernels begin; new ones are there, in any dtype.
   for dtype in (tf.float32, tf.float64, tf.bfloat16, tf.float16):
     new = tfspec.Spectrogram(_TRAINABLE, dtype)
-    assert tfspec.explain(_TRAINABLE, new).same
-    assert tfspec.explain(new, fresh).same
-  for other in (_TRAINABLE, fresh):
+    for other in (_TRAINABLE, fresh):
+      assert tfspec.explain(other, new).same
+    # A fixed spectrogram does not round its kernels to a short dtype.
+    assert tfspec.explain(_CONFIG, new).kernels_differ == (dtype.size < 4)
+  for other in (_TRAINABLE, _CONFIG, fresh):
     found = tfspec.explain(other, trained)
     assert not found.fields and found.kernels_differ and not found.same
+    assert bool(found.execution) == (other is _CONFIG)
     assert found.numbers.largest > 1.0
     pairs = zip(trained.kernels, fresh.kernels, strict=True)
     moved = [np.square(kernel - begun) for kernel, begun in pairs]
@@ -307,12 +323,21 @@ def test_places_of_trained_kernels(places):
   model.trainable = False
   found = tfspec.explain(model, places / "trained_export")
   assert found.same and "sets are equal" in str(found)
+  assert not found.a.config.trainable
   assert found.a.config.fingerprint() == found.b.config.fingerprint()
+  assert not tfspec.explain(model, _CONFIG).same
 
 
 def test_layers_of_tfspec():
   new = tfspec.layers.STFTSpectrogram(**_ARGUMENTS)
   assert tfspec.explain(new, _TRAINABLE).same
+  for trainable in (True, False):
+    new.trainable = trainable
+    found = tfspec.explain(new, _CONFIG)
+    assert found.same
+    assert [d.field for d in found.execution] == (
+      ["trainable", "engine"] if trainable else ["engine"]
+    )
   fixed = tfspec.layers.STFTSpectrogram(
     **_ARGUMENTS, engine="fft", trainable=False
   )

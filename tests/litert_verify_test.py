@@ -240,9 +240,21 @@ def test_against(path, tmp_path):
   assert report.problems == (
     "frame_step must be that of SpectrogramConfig. Got: 24, there 12.",
   )
+  report = tfspec.verify(path, against=_with(engine="kernel"))
+  assert report.ok and report.notes[0].startswith("engine is 'fft', in Spectr")
+  (problem,) = tfspec.verify(path, against=_trained()).problems
+  assert problem.startswith("The kernels must be those of Spectrogram. Got: 0 ")
   trained = tmp_path / "trained.tflite"
   tfspec.export_litert(_trained(), trained)
-  assert tfspec.verify(trained, against=_with(trainable=True)).ok
+  report = tfspec.verify(trained, against=_with(trainable=True))
+  assert report.ok and report.notes[-1].startswith("Kernels not compared: ")
+  # A fixed config has the Fourier kernels.
+  report = tfspec.verify(trained, against=_CONFIG)
+  assert _routes(report) == {"LiteRT": True, "LiteRT against": False}
+  trained.unlink()
+  tfspec.export_litert(tfspec.Spectrogram(_with(trainable=True)), trained)
+  report = tfspec.verify(trained, against=_CONFIG)
+  assert _routes(report) == {"LiteRT": True, "LiteRT against": True}
 
 
 def test_against_trained_kernels(path, tmp_path):
@@ -262,7 +274,7 @@ def test_against_trained_kernels(path, tmp_path):
   model = tmp_path / "model.tflite"
   tfspec.export_litert(_model(), model)
   assert tfspec.verify(model, against=_with(trainable=True)).ok
-  for other, same in ((_model(), True), (_trained(), False)):
+  for other, same in ((_model(), True), (_CONFIG, True), (_trained(), False)):
     report = tfspec.verify(model, against=other)
     assert _routes(report) == {"model LiteRT": True, "goldens against": same}
     assert not report.problems

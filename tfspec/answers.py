@@ -140,6 +140,9 @@ def alone(exported: Exportable, signals: np.ndarray) -> tuple[Values, Values]:
   batch, lengths = _row(exported, signals)
   try:
     outputs, inside = map(plain, exported.call(batch, lengths))
+    if exported.original is not exported.model:
+      given = dataclasses.replace(exported, model=exported.original)
+      outputs = plain(given.predict(batch, lengths))
   except Exception as e:  # Whatever layers raise at a clip that is too short.
     raise NoAnswerError(errors.first_line(e)) from e
   for name, value in outputs.items():

@@ -34,8 +34,8 @@ CHOICES = {
 }
 _LENGTHS = ("frame_length", "frame_step", "fft_length", "sample_rate_hz")
 FLAGS = ("periodic", "expand_dims", "trainable")
-# Later than the first fingerprints, which are without them while they are None.
-_LATER_FIELDS = ("pad_mode", "pad_value")
+# They say how the numbers are computed; all other fields say what they mean.
+EXECUTION_FIELDS = ("trainable", "engine", "precision")
 _KERAS_FIELDS = (
   "mode",
   "frame_length",
@@ -278,42 +278,89 @@ class SpectrogramConfig:
     )
 
   def fingerprint(self) -> str:
-    """Returns 16 hexadecimal digits that stand for this spectrogram.
+    """Returns 16 hexadecimal digits that stand for what the numbers mean.
 
-    Two configs that resolve to the same values have the same fingerprint, in
-    every process, on every machine and under every TensorFlow version.
+    Two configs have the same fingerprint if and only if `differences` of them
+    is empty. These fields do not count:
+
+    - `trainable`, `engine` and `precision`: they say how the numbers are
+      computed. Where training moved the kernels, no config says;
+    - a field that does nothing beside the others: `floor` in a mode other than
+      "log" and "magnitude", and `periodic` where the window has no name.
+
+    All other fields count with their resolved values, so that a default and the
+    same value written out are equal. A window counts as it is written: a name
+    and the values that it stands for are two windows. The fingerprint is the
+    same in every process, on every machine and under every version of
+    TensorFlow, and a field that a later tfspec adds does not change it while
+    the field has its default.
 
     Example:
       >>> default = SpectrogramConfig()
       >>> default.fingerprint() == SpectrogramConfig(
-      ...   fft_length=256
+      ...   fft_length=256, trainable=True
       ... ).fingerprint()
       True
     """
-    # One line a field. A field that is added later must stay out of the lines
-    # while it has its default: the fingerprints of today may not change.
+    # One line a field. A field adds none while it has its default, so that
+    # fields can be added without a change to the fingerprints of today.
     values = self.resolved()._values()
     lines = [
-      f"{name}={_canonical(value)}"
-      for name, value in values.items()
-      if name not in _LATER_FIELDS or value is not None
+      f"{field.name}={_canonical(values[field.name])}"
+      for field in dataclasses.fields(self)
+      if field.name in self._definition_fields()
+      and values[field.name] != field.default
     ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
   def differences(self, other: SpectrogramConfig) -> dict[str, tuple[Any, Any]]:
-    """Returns both values of each field that differs, nothing left to defaults.
+    """Returns both values of each field in which the definitions differ.
+
+    It is empty if the numbers of both mean the same; `fingerprint` says which
+    fields count. No value is left to a default.
 
     Example:
       >>> default = SpectrogramConfig()
-      >>> default.differences(SpectrogramConfig(frame_step=64, fft_length=256))
+      >>> other = SpectrogramConfig(frame_step=64, fft_length=256)
+      >>> default.differences(other)
       {'frame_step': (128, 64)}
+      >>> default.differences(SpectrogramConfig(engine="kernel"))
+      {}
     """
+    return self._differences(
+      other, self._definition_fields() | other._definition_fields()
+    )
+
+  def execution_differences(
+    self, other: SpectrogramConfig
+  ) -> dict[str, tuple[Any, Any]]:
+    """Returns the same of the fields that say how the numbers are computed.
+
+    Example:
+      >>> default = SpectrogramConfig()
+      >>> default.execution_differences(SpectrogramConfig(engine="kernel"))
+      {'engine': ('fft', 'kernel')}
+    """
+    return self._differences(other, set(EXECUTION_FIELDS))
+
+  def _differences(
+    self, other: SpectrogramConfig, names: set[str]
+  ) -> dict[str, tuple[Any, Any]]:
     own, theirs = self.resolved()._values(), other.resolved()._values()
     return {
       name: (value, theirs[name])
       for name, value in own.items()
-      if value != theirs[name]
+      if name in names and value != theirs[name]
     }
+
+  def _definition_fields(self) -> set[str]:
+    """Returns the fields that say what the numbers of this config mean."""
+    names = set(self._values()).difference(EXECUTION_FIELDS)
+    if self.mode not in ("log", "magnitude"):
+      names.remove("floor")
+    if not window_ops.is_named(self.window):
+      names.remove("periodic")
+    return names
 
   def to_proto(self) -> config_pb2.SpectrogramConfig:
     """Returns the proto; every field that is not None is set in it."""

@@ -122,6 +122,14 @@ def _window_type_error(window: object) -> str:
   )
 
 
+def listed(differences: Mapping[str, tuple[object, object]], place: str) -> str:
+  """Returns fields with their own value and that of a place, for messages."""
+  return "; ".join(
+    f"{field}={brief(own)}, in {place} {brief(theirs)}"
+    for field, (own, theirs) in differences.items()
+  )
+
+
 def brief(value: object) -> str:
   """Returns a value of a config as messages show it."""
   if isinstance(value, tuple) and len(value) > 8:

@@ -13,8 +13,6 @@ from tfspec.config_rules import brief
 from tfspec.field_effects import EFFECTS
 from tfspec.front_end import FrontEnd
 
-# Fields that change speed and rounding, or what training may do.
-_NO_DEFINITION = {"trainable", "engine", "precision"}
 # More values of padded frames are not measured: they would take gigabytes.
 _MAX_MEASURED = 1 << 26
 _DB = 20.0 / math.log(10.0)
@@ -78,21 +76,24 @@ class Explanation:
   Attributes:
     a: The first front end: `name`, `config` and trained `kernels`.
     b: The second.
-    fields: The fields in which their configs differ.
+    fields: The fields in which their definitions differ.
+    execution: The fields in which they compute the numbers otherwise: `engine`,
+      `precision`, `trainable`.
     kernels_differ: Whether they multiply with other kernels although their
-      configs say the same.
+      definitions are the same.
     numbers: How far their values are apart.
   """
 
   a: FrontEnd
   b: FrontEnd
   fields: tuple[Difference, ...]
+  execution: tuple[Difference, ...]
   kernels_differ: bool
   numbers: Numbers
 
   @property
   def same(self) -> bool:
-    """Whether neither a field nor the kernels differ."""
+    """Whether neither the definitions nor the kernels differ."""
     return not self.fields and not self.kernels_differ
 
   def __str__(self) -> str:
@@ -103,32 +104,28 @@ class Explanation:
     lines += [str(difference) for difference in self.fields]
     if self.a.kernels or self.b.kernels:
       lines.append(_kernels_text(self.a, self.b))
+    if self.execution:
+      lines.append("execution, which is no part of the definition:")
+      lines += [f"  {difference}" for difference in self.execution]
     lines.append(f"numbers: {self.numbers}.")
-    lines.append(self._verdict())
+    lines.append("The same." if self.same else "Different.")
     return "\n".join(lines)
-
-  def _verdict(self) -> str:
-    if self.same:
-      return "The same."
-    names = {difference.field for difference in self.fields}
-    if names <= _NO_DEFINITION and _kernels_equal(self.a, self.b):
-      return "Different, but not in the definition of the numbers."
-    return "Different."
 
 
 def explain(a: Any, b: Any) -> Explanation:
   """Says what differs between two spectrograms, and what that does to numbers.
 
-  Fields that are left to a default and fields that say the same are equal.
+  Two spectrograms are the same if their configs have the same fingerprint and
+  their kernels are equal; `SpectrogramConfig.fingerprint` says which fields
+  count. Fields that say how the numbers are computed are listed on their own.
   Kernels that training has moved are compared with the Fourier kernels of their
-  config and with each other.
+  config and with each other; a config stands for its Fourier kernels, also if
+  it is trainable.
 
   Args:
     a: A `SpectrogramConfig`; a `Spectrogram`; a Keras layer or model with one
       `STFTSpectrogram`, tfspec's or Keras' own; or the path of a config file,
-      an export, a `.tflite` file, a prepared dataset or a `.keras` file. A
-      layer with weights has the config of its export, trainable also where the
-      layer is frozen.
+      an export, a `.tflite` file, a prepared dataset or a `.keras` file.
     b: Another of these.
 
   Returns:
@@ -156,25 +153,37 @@ def explain(a: Any, b: Any) -> Explanation:
 def compare(a: FrontEnd, b: FrontEnd) -> Explanation:
   """Returns what `explain` does, of front ends that are loaded."""
   first, second = a.config.resolved(), b.config.resolved()
-  fields = tuple(
-    Difference(name, x, y, EFFECTS[name](first, second))
-    for name, (x, y) in first.differences(second).items()
+  fields, execution = (
+    tuple(
+      Difference(name, x, y, EFFECTS[name](first, second))
+      for name, (x, y) in differences.items()
+    )
+    for differences in (
+      first.differences(second),
+      first.execution_differences(second),
+    )
   )
   kernels_differ = not fields and not _kernels_equal(a, b)
-  return Explanation(a, b, fields, kernels_differ, _measure(a, b))
+  return Explanation(a, b, fields, execution, kernels_differ, _measure(a, b))
 
 
 def _kernels_equal(a: FrontEnd, b: FrontEnd) -> bool:
-  """Returns whether trained kernels are equal, in the shorter dtype."""
+  """Returns whether kernels are equal, in the shorter dtype.
+
+  Fixed kernels are those of float32 at least: a short dtype is another set.
+  """
   if not a.kernels and not b.kernels:
     return True
+  fixed = any(not end.kernels and not end.config.trainable for end in (a, b))
   one, other = (end.kernels or end.fourier_kernels() for end in (a, b))
   if one.keys() != other.keys():
     return False
   for part, kernel in one.items():
     dtypes = {tf.as_dtype(k.dtype) for k in (kernel, other[part])}
-    dtype = min(dtypes, key=lambda d: (d.size, d.name)).as_numpy_dtype
-    rounded = [k.astype(dtype) for k in (kernel, other[part])]
+    dtype = min(dtypes, key=lambda d: (d.size, d.name))
+    if fixed and dtype.size < tf.float32.size:
+      dtype = tf.float32
+    rounded = [k.astype(dtype.as_numpy_dtype) for k in (kernel, other[part])]
     if not np.array_equal(*rounded, equal_nan=True):
       return False
   return True

@@ -28,6 +28,7 @@ class Exportable:
     channels: Channels of the signals, or None for mono without that axis.
     model: A Keras model that takes a batch of signals, or also `lengths`
       beside them, or None.
+    original: The model that was given, where `model` is its conversion.
     samples: Samples of each row if the model takes a fixed number.
     time_axis: The axis of the samples in a batch with its channels axis.
   """
@@ -35,6 +36,7 @@ class Exportable:
   spectrogram: Spectrogram
   channels: int | None
   model: Any = None
+  original: Any = None
   samples: int | None = None
   time_axis: int = 1
 
@@ -151,11 +153,25 @@ def exportable(
   if isinstance(source, Spectrogram):
     axis = 1 if source.config.data_format == "channels_last" else 2
     return Exportable(source, channels, time_axis=axis)
-  spectrogram = _front_end(source)
+  if not hasattr(source, "layers"):
+    raise TypeError(
+      "source must be a SpectrogramConfig, a Spectrogram or a Keras model. "
+      f"Got: {type(source).__name__}."
+    )
+  found = layers.find(source)
+  if len(found) != 1:
+    raise ValueError(
+      "The model must have one STFTSpectrogram, tfspec's or Keras' own. Got: "
+      f"{len(found)} in {source.name!r}."
+    )
+  model = layers.from_keras(source)
+  (layer,) = layers.find(model)
+  spectrogram = layers.to_spectrogram(layer)
   return Exportable(
     spectrogram,
-    model=source,
-    **_signals_of(source, spectrogram.config, channels),
+    model=model,
+    original=source,
+    **_signals_of(model, spectrogram.config, channels),
   )
 
 
@@ -196,24 +212,6 @@ def written_aside(target: str) -> Iterator[str]:
     elif tf.io.gfile.exists(partial):
       tf.io.gfile.remove(partial)
     raise
-
-
-def _front_end(model: Any) -> Spectrogram:
-  """Returns the spectrogram inside a Keras model."""
-  if not hasattr(model, "layers"):
-    raise TypeError(
-      "source must be a SpectrogramConfig, a Spectrogram or a Keras model. "
-      f"Got: {type(model).__name__}."
-    )
-  found = layers.find(model)
-  own = [x for x in found if isinstance(x, layers.STFTSpectrogram)]
-  if not len(own) == len(found) == 1:
-    raise ValueError(
-      "The model must have one tfspec.layers.STFTSpectrogram and none of "
-      f"Keras' own. Got: {len(own)} and {len(found) - len(own)} in "
-      f"{model.name!r}."
-    )
-  return layers.to_spectrogram(own[0])
 
 
 def _is_here(value: tf.Tensor) -> bool:

@@ -28,7 +28,8 @@ class FrontEnd:
     config: The config.
     kernels: The kernels `[frame_length, 1, num_bins]` by part, "real" and
       "imag", in the dtype that they are kept in; none where nothing but the
-      config says what they are.
+      config says what they are: then they are the Fourier kernels, or what
+      training makes of them.
   """
 
   name: str
@@ -41,6 +42,11 @@ class FrontEnd:
       part: transform.initial_kernel(self.config, part)
       for part in transform.kernel_parts(self.config.mode)
     }
+
+  @property
+  def is_to_be_trained(self) -> bool:
+    """Whether training moves the kernels, and nothing here says where."""
+    return self.config.trainable and not self.kernels
 
   def distance(self) -> float:
     """Returns how far the kernels are from those, as a relative L2 norm.
@@ -64,9 +70,7 @@ def load(source: Any) -> FrontEnd:
   Args:
     source: A `SpectrogramConfig`; a `Spectrogram`; a Keras layer or model with
       one `STFTSpectrogram`, tfspec's or Keras' own; or the path of a config, an
-      export, a `.tflite` file, a prepared dataset or a `.keras` file. A layer
-      with weights has the config of its export, trainable also where the layer
-      is frozen.
+      export, a `.tflite` file, a prepared dataset or a `.keras` file.
 
   Raises:
     TypeError: If it is none of these.
@@ -78,7 +82,7 @@ def load(source: Any) -> FrontEnd:
   if isinstance(source, SpectrogramConfig):
     return FrontEnd("SpectrogramConfig", source, {})
   if isinstance(source, Spectrogram):
-    return _of_spectrogram(source, "Spectrogram")
+    return FrontEnd("Spectrogram", source.config, _kernels(source))
   return _of_keras(source, type(source).__name__)
 
 
@@ -167,11 +171,8 @@ def _of_keras(model: Any, name: str) -> FrontEnd:
     raise TypeError(
       f"There must be {_KINDS}. Got: {len(found)} STFTSpectrogram in {name}."
     )
-  return _of_spectrogram(layers.to_spectrogram(found[0]), name)
-
-
-def _of_spectrogram(spectrogram: Spectrogram, name: str) -> FrontEnd:
-  return FrontEnd(name, spectrogram.config, _kernels(spectrogram))
+  kernels = _kernels(layers.to_spectrogram(found[0]))
+  return FrontEnd(name, layers.config_of(found[0]), kernels)
 
 
 def _kernels(spectrogram: Any) -> dict[str, np.ndarray]:

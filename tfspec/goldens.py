@@ -23,7 +23,7 @@ from google.protobuf import text_format
 from tfspec import config_proto, transform
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
-from tfspec.config_rules import brief
+from tfspec.config_rules import listed
 
 # Relative L2 error of the real and imaginary parts of a frame, at most, before
 # they are rounded to the dtype. The short dtypes are computed in float32.
@@ -390,16 +390,15 @@ def load(
     raise ValueError(
       f"{name}: the file must hold golden vectors. Got: {e!r}."
     ) from e
-  differences = config.differences(stored)
+  # Fields of the execution too: an export is as it was written, or damaged.
+  differences = {
+    **config.differences(stored),
+    **config.execution_differences(stored),
+  }
   if differences:
-    fields = [
-      f"{field}={brief(own)}, in {os.path.basename(name)} {brief(theirs)}"
-      for field, (own, theirs) in differences.items()
-    ]
     raise ValueError(
       "The config must be the one that was exported. Got: "
-      f"{'; '.join(fields)} (fingerprints {config.fingerprint()}, "
-      f"{stored.fingerprint()})."
+      f"{listed(differences, os.path.basename(name))}."
     )
   goldens = []
   names = transform.kernel_parts(config.mode)

@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,9 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfspec import cloning, transform
 from tfspec import spectrogram as spectrogram_lib
-from tfspec import transform
-from tfspec.config import SpectrogramConfig
+from tfspec.config import FLAGS, SpectrogramConfig
 from tfspec.ops import padding_ops
 from tfspec.spectrogram import Spectrogram
 
@@ -29,6 +30,8 @@ _OWN_FIELDS = {
 _RECORD = contextvars.ContextVar("record", default=None)
 # None in a Keras that is too old to have it.
 _KERAS_LAYER = getattr(keras.layers, "STFTSpectrogram", None)
+# Its default: the floor of "log" and "magnitude" is the root of it.
+_KERAS_EPSILON = 1e-7
 
 
 @keras.saving.register_keras_serializable(package="tfspec")
@@ -305,6 +308,80 @@ class STFTSpectrogram(keras.layers.Layer):
     return result
 
 
+def from_keras(model: keras.Layer) -> keras.Layer:
+  """Returns a model with each `keras.layers.STFTSpectrogram` replaced.
+
+  A `tfspec.layers.STFTSpectrogram` takes its place, with the same arguments,
+  name, dtype policy and `trainable` flag, and exactly the same weights. All
+  other layers are copied. The new model answers what the old one does, to float
+  rounding, and shares no weight with it. It is not compiled.
+
+  Training may go on otherwise: the README lists the differences, such as
+  gradients below the floor. The floor of the new layers is that of Keras, the
+  root of `keras.config.epsilon()`.
+
+  Args:
+    model: A Sequential or functional Keras model, with others in it or without,
+      or the layer itself.
+
+  Returns:
+    The new model; `model` itself if there is nothing to replace.
+
+  Raises:
+    TypeError: If `model` is no Keras model or layer. If one of the layers to be
+      replaced is of a derived class, or in something else than Sequential and
+      functional models, such as a subclassed model or a wrapper.
+    ValueError: If a new layer would not answer what the old one does: in mode
+      "psd" with an odd `fft_length`, in float16, or behind a Keras mask, which
+      the old one drops. If the arguments break a rule of
+      `tfspec.SpectrogramConfig`.
+
+  Example:
+    >>> theirs = keras.layers.STFTSpectrogram(frame_length=400)
+    >>> model = keras.Sequential([keras.Input((8000, 1)), theirs])
+    >>> converted = tfspec.layers.from_keras(model)
+    >>> isinstance(converted.layers[0], tfspec.layers.STFTSpectrogram)
+    True
+  """
+  if not isinstance(model, keras.Layer):
+    raise TypeError(
+      f"model must be a Keras model or layer. Got: {type(model).__name__}."
+    )
+  if _KERAS_LAYER is None or not cloning.holds(model, _KERAS_LAYER):
+    return model
+  masked = cloning.behind_masks(model, _KERAS_LAYER)
+  if masked:
+    raise ValueError(
+      "STFTSpectrogram must have inputs without a mask to be converted: Keras' "
+      "own drops the mask, and tfspec's heeds it. Got: a mask before "
+      f"{masked[0].name!r}."
+    )
+  return cloning.replace(model, _KERAS_LAYER, _of_keras)
+
+
+def _of_keras(layer: keras.layers.Layer) -> STFTSpectrogram:
+  """Returns the layer that answers what one of Keras does with its weights."""
+  config = config_of(layer)
+  fft_length = config.resolved().fft_length
+  if config.mode == "psd" and fft_length % 2:
+    raise ValueError(
+      "fft_length must be even in mode 'psd' to be converted: Keras does not "
+      f"double the last bin. Got: fft_length={fft_length} in {layer.name!r}."
+    )
+  if layer.compute_dtype == "float16":
+    raise ValueError(
+      "dtype must not compute in float16 to be converted: Keras rounds kernels "
+      f"and powers to it. Got: dtype={layer.dtype_policy.name!r} in "
+      f"{layer.name!r}."
+    )
+  if keras.config.epsilon() != _KERAS_EPSILON:
+    floor = math.sqrt(keras.config.epsilon())
+    config = dataclasses.replace(config, floor=floor)
+  return STFTSpectrogram.from_spectrogram_config(
+    config, name=layer.name, dtype=layer.dtype_policy
+  )
+
+
 def find(model: Any) -> list[keras.layers.Layer]:
   """Returns each `STFTSpectrogram` in a model, tfspec's and Keras' own.
 
@@ -335,15 +412,22 @@ def recorded() -> Iterator[list[tuple[tf.Tensor, tf.Tensor | None]]]:
     _RECORD.reset(token)
 
 
+def config_of(layer: keras.layers.Layer) -> SpectrogramConfig:
+  """Returns the config of an `STFTSpectrogram`, tfspec's or Keras' own."""
+  if isinstance(layer, STFTSpectrogram):
+    return layer.spectrogram_config
+  arguments = layer.get_config()
+  flags = {name: bool(arguments[name]) for name in FLAGS}  # Keras takes 1, too.
+  config = SpectrogramConfig.from_keras({**arguments, **flags})
+  return dataclasses.replace(config, engine="kernel")
+
+
 def to_spectrogram(layer: keras.layers.Layer) -> Spectrogram:
   """Returns what `STFTSpectrogram.to_spectrogram` does, also of Keras' own."""
-  if isinstance(layer, STFTSpectrogram):
-    config = layer.spectrogram_config
-    if config.engine == "fft":
-      return Spectrogram(config)
-  else:
-    config = SpectrogramConfig.from_keras(layer.get_config())
-  config = dataclasses.replace(config, engine="kernel", trainable=True)
+  config = config_of(layer)
+  if config.engine == "fft":
+    return Spectrogram(config)
+  config = dataclasses.replace(config, trainable=True)
   spectrogram = Spectrogram(config, tf.as_dtype(layer.variable_dtype))
   if not layer.built:
     layer.build((None, None, None))

@@ -41,7 +41,8 @@ class Report:
     problems: What is wrong with the files, a sentence each.
     results: One result a route; none of a prepared dataset.
     mode: The mode of its config.
-    notes: What was not done, a sentence each.
+    notes: What was not done, and what differs without being wrong, a sentence
+      each.
   """
 
   path: str
@@ -98,16 +99,19 @@ def verify(path: str | os.PathLike[str], against: Any = None) -> Report:
   the file carries: the file, and each of the routes above, do what the config
   says. Trained kernels cannot be read back from it: the file alone is compared,
   with what was stored at export, and with the float64 result of the kernels of
-  `against` if it has some. A Keras model gives its outputs alone: they are
-  compared with those of Keras at the export.
+  `against`. A Keras model gives its outputs alone: they are compared with those
+  of Keras at the export.
 
   Of a prepared dataset only the files are checked: it has no routes.
 
   Args:
     path: Folder that `tfspec.export_saved_model` or `tfspec prepare` wrote, or
       `.tflite` file that `tfspec.export_litert` wrote.
-    against: Anything that `tfspec.explain` takes, or None: its config, and its
-      kernels if it has some of its own, must be the same.
+    against: Anything that `tfspec.explain` takes, or None: its definition and
+      its kernels must be the same. Fixed kernels are the Fourier kernels. A
+      trainable config does not say where training moves the kernels: against
+      one they are not compared, and a note says so. Other notes name fields
+      that only say how the numbers are computed.
 
   Returns:
     The report; `report.ok` tells whether all is well, `str(report)` is a table.
@@ -184,7 +188,9 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
     notes.append(f"LiteRT not run: {e}")
   except (RuntimeError, ValueError) as e:
     problems.append(f"LiteRT must run it. Got: {errors.first_line(e)}")
-  problems += _differences(own, expected)
+  found, told = _differences(own, expected)
+  problems += found
+  notes += told
   results = [
     verify_replay.replay(name, run, config, goldens)
     for name, run in routes.items()
@@ -210,10 +216,6 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
     if config.trainable:
       archive = io.BytesIO(stored.get(GOLDENS_ASSET, b""))
       goldens = goldens_lib.load(archive, config, f"{path}/{GOLDENS_ASSET}")
-    if config.trainable and expected is not None:
-      # The file has trained kernels too, but as LiteRT runs them.
-      kernels = expected.kernels
-      expected = dataclasses.replace(expected, kernels={})
   except (OSError, ValueError) as e:
     problems.append(str(e))
   if problems:  # What is damaged is not run.
@@ -229,7 +231,14 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
   except Exception as e:  # Whatever another program makes of these.
     problem = f"The model must load. Got: {errors.first_line(e)}"
     return _report(path, config, [problem])
-  problems = _differences(FrontEnd(path, config, {}), expected)
+  own = FrontEnd(path, config, {})
+  if expected is not None and config.trainable:
+    # The file has trained kernels, but as LiteRT runs them: they are compared
+    # by what they give.
+    if not expected.is_to_be_trained:
+      kernels = expected.kernels or expected.fourier_kernels()
+    own = dataclasses.replace(own, kernels=expected.kernels)
+  problems, notes = _differences(own, expected)
   results = [
     verify_replay.replay(name, run, config, goldens)
     for name, run in routes.items()
@@ -250,7 +259,7 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
         "model LiteRT", run, [[clip] for clip in answers.answered]
       )
     )
-  return _report(path, config, problems, results)
+  return _report(path, config, problems, results, notes)
 
 
 def _verify_prepared(folder: str, expected: FrontEnd | None) -> Report:
@@ -259,8 +268,8 @@ def _verify_prepared(folder: str, expected: FrontEnd | None) -> Report:
     own = front_end.load(folder)
   except (OSError, ValueError) as e:
     return _report(folder, None, [*problems, str(e)])
-  problems += _differences(own, expected)
-  return _report(folder, own.config, problems)
+  found, notes = _differences(own, expected)
+  return _report(folder, own.config, problems + found, notes=notes)
 
 
 def _report(
@@ -277,21 +286,32 @@ def _report(
   )
 
 
-def _differences(own: FrontEnd, expected: FrontEnd | None) -> list[str]:
-  """Returns a sentence for each difference from what is expected."""
+def _differences(
+  own: FrontEnd, expected: FrontEnd | None
+) -> tuple[list[str], list[str]]:
+  """Returns what differs from what is expected: problems, and notes."""
   if expected is None:
-    return []
+    return [], []
   found = compare(own, expected)
   problems = [
     f"{field} must be that of {expected.name}. Got: {brief(value)}, there "
     f"{brief(theirs)}."
     for field, value, theirs in ((d.field, d.a, d.b) for d in found.fields)
   ]
-  # A config does not say where training moves the kernels.
-  if found.kernels_differ and expected.kernels:
+  notes = [
+    f"{d.field} is {brief(d.a)}, in {expected.name} {brief(d.b)}: it says how "
+    "the numbers are computed, not what they mean."
+    for d in found.execution
+  ]
+  if expected.is_to_be_trained:
+    notes.append(
+      f"Kernels not compared: {expected.name} is trainable, and does not say "
+      "where training moves them."
+    )
+  elif found.kernels_differ:
     problems.append(
       f"The kernels must be those of {expected.name}. Got: "
       f"{own.distance():.2g} from the Fourier kernels (relative L2), there "
       f"{expected.distance():.2g}, and not equal."
     )
-  return problems
+  return problems, notes

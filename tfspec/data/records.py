@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfspec import config_rules
 from tfspec.config import SpectrogramConfig, load_config
 from tfspec.spectrogram import time_axis
 
@@ -88,8 +89,9 @@ def read_examples(
     there are more or fewer examples than the manifest lists.
 
   Raises:
-    ValueError: If `config` is not the one that the examples were made with, or
-      the folder is not complete.
+    ValueError: If `config` does not define the numbers of the examples, or the
+      folder is not complete. `engine`, `precision` and `trainable` do not
+      matter.
     OSError: If the config or the manifest cannot be read.
 
   Example:
@@ -103,11 +105,12 @@ def read_examples(
   """
   folder = os.fspath(path)
   stored = load_config(os.path.join(folder, CONFIG_FILE))
-  if config is not None and config.fingerprint() != stored.fingerprint():
+  differences = config.differences(stored) if config else {}
+  if differences:
     raise ValueError(
       "config must be the one that the examples were made with. Got: "
-      f"fingerprint {config.fingerprint()}, in {folder} "
-      f"{stored.fingerprint()}."
+      f"{config_rules.listed(differences, folder)} (fingerprints "
+      f"{config.fingerprint()}, {stored.fingerprint()})."
     )
   written = [row for row in read_manifest(folder) if row["status"] == "written"]
   shards = sorted({row["shard"] for row in written})

@@ -42,7 +42,7 @@ def window(
   """
   if spec is None:
     values = np.ones(frame_length)
-  elif _is_named(spec):
+  elif is_named(spec):
     values = _named_window(spec, frame_length, periodic)
   else:
     values = np.array(spec, np.float64)
@@ -95,7 +95,8 @@ def is_flat(values: np.ndarray) -> bool:
   return bool(np.mean(magnitudes > 0.99 * np.max(magnitudes)) > 1 / 8)
 
 
-def _is_named(spec: WindowLike) -> bool:
+def is_named(spec: WindowLike) -> bool:
+  """Returns whether SciPy makes the window: values are not, nor is None."""
   return isinstance(spec, str) or (
     isinstance(spec, tuple) and bool(spec) and isinstance(spec[0], str)
   )
@@ -118,4 +119,4 @@ def _named_window(
 
 
 def _brief(spec: WindowLike) -> str:
-  return repr(spec) if spec is None or _is_named(spec) else "the given values"
+  return repr(spec) if spec is None or is_named(spec) else "the given values"
