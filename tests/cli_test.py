@@ -214,6 +214,15 @@ def test_prepare(clips, config_file, tmp_path, capsys):
   assert shapes == [(19, 33, 1), (23, 33, 1)]
 
 
+def test_prepare_without_enough_files(clips, tmp_path, capsys):
+  output = tmp_path / "prepared"
+  assert _run("prepare", clips, output, "--max_skipped=0.2") == 1
+  first, *reasons = capsys.readouterr().err.splitlines()[-2:]
+  assert "Got: max_skipped=0.2, 1 of 3 skipped when 2 were written." in first
+  assert reasons[0].startswith("1 file: wav: contents must start with RIFF")
+  assert not output.exists()
+
+
 def test_export_and_verify(config_file, tmp_path, capsys):
   path = tmp_path / "models" / "1"
   flags = ("--channels=2", "--mode=log", "--config", config_file)
@@ -389,10 +398,8 @@ _ERRORS = {
   "no_input": ("prepare {}/none {}/new", "Got: {}/none."),
   "existing_output": ("prepare {}/clips {}/clips", "Got: {}/clips."),
   "trainable": ("prepare {}/clips {}/new --trainable=true", "trainable=True"),
-  "nothing": (
-    "prepare {}/clips {}/new --sample_rate_hz=44100",
-    "none of 3 does",
-  ),
+  "share": ("prepare {}/clips {}/new --max_skipped=2", "Got: max_skipped=2.0."),
+  "scheme": ("prepare {}/clips foo://new", "scheme that TensorFlow knows"),
   "no_model": (
     "verify {}/none",
     "path must be a SavedModel, a .tflite file or a prepared dataset. "
@@ -421,6 +428,7 @@ _ERRORS = {
     "plot {}/clips/a.wav --output={}/new.png --sample_rate_hz=16000",
     "sample rate must be",
   ),
+  "picture": ("plot {}/clips/a.wav --output={}/new.xyz", "must end in one of"),
   "no_folder": (
     "plot {}/clips/a.wav --output={}/none/new.png",
     "{}/none/new.png",

@@ -10,6 +10,7 @@ import tensorflow as tf
 from matplotlib import figure
 
 import tfspec
+from tests import wav_files
 from tfspec import config as config_lib
 from tfspec import plot
 
@@ -30,6 +31,7 @@ def drawn(monkeypatch):
   monkeypatch.setattr(
     figure.Figure, "savefig", lambda self, *_, **__: figures.append(self)
   )
+  monkeypatch.setattr(plot.files, "write_bytes", lambda *_: None)
   return figures
 
 
@@ -202,3 +204,69 @@ def test_without_matplotlib(monkeypatch, tmp_path):
   with pytest.raises(ImportError, match=r"Run: pip install '\.\[plot\]' in a"):
     plot.contact_sheet([_panel(_noise())], _CONFIG, tmp_path / "sheet.png")
   assert not list(tmp_path.iterdir())
+
+
+def _write_wav(path, samples, channels=1):
+  fmt = wav_files.fmt(wav_files.FLOAT, channels, _RATE, bits=32)
+  data = wav_files.chunk(b"data", _noise(samples, channels).tobytes())
+  path.write_bytes(wav_files.riff([fmt, data]))
+
+
+@pytest.mark.parametrize("layout", ["flat", "first_image"])
+def test_files_are_drawn_whole(drawn, layout, tmp_path):
+  config = dataclasses.replace(_CONFIG, **_LAYOUTS[layout])
+  path = tmp_path / "a.wav"
+  _write_wav(path, 1000, channels=2)
+  assert not plot.plot([path, str(path)], config, tmp_path / "sheet.png")
+  expected = tfspec.Spectrogram(_CONFIG)(_noise(1000, 2)[:, 0]).numpy().T
+  for axis in drawn[0].axes[:2]:
+    assert axis.get_title() == str(path)
+    (image,) = axis.get_images()
+    np.testing.assert_allclose(image.get_array(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("limit", "value", "samples"),
+  [
+    ("_MOST_BYTES", 2000, 489),
+    ("_MOST_VALUES", 33 * 10, 10 * 24 + 64),
+    ("_MOST_VALUES_OF_ALL", 33 * 20, 10 * 24 + 64),
+  ],
+)
+def test_only_the_beginning_of_a_long_file_is_drawn(
+  drawn, limit, value, samples, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(plot, limit, value)
+  path = tmp_path / "a.wav"
+  _write_wav(path, 16000)
+  told = f"first {samples / _RATE:.1f} s of 2.0 s"
+  notes = plot.plot([path, path], _CONFIG, tmp_path / "sheet.png")
+  assert notes == [f"{path}: the {told} are drawn."] * 2
+  assert drawn[0].axes[0].get_title() == f"{path} ({told})"
+  expected = tfspec.Spectrogram(_CONFIG)(_noise(16000)[:samples, 0]).numpy().T
+  (image,) = drawn[0].axes[0].get_images()
+  np.testing.assert_allclose(image.get_array(), expected, atol=1e-5)
+
+
+def test_file_that_is_cut_short_is_drawn_and_told(drawn, tmp_path):
+  path = tmp_path / "a.wav"
+  _write_wav(path, 1000)
+  path.write_bytes(path.read_bytes()[:-400])
+  assert plot.plot([path], _CONFIG, tmp_path / "sheet.png") == [
+    f"{path} is cut short: it has 900 samples, and its header promises 100 "
+    "more."
+  ]
+  assert drawn
+
+
+def test_picture_that_cannot_be_written_is_refused_at_once(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(plot, "_read", lambda *_: pytest.fail("worked"))
+  for output, error in (
+    ("none/sheet.png", NotADirectoryError),
+    ("sheet.xyz", ValueError),
+    (".", IsADirectoryError),
+  ):
+    with pytest.raises(error, match="output must "):
+      plot.plot(["a.wav"], _CONFIG, tmp_path / output)

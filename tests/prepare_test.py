@@ -17,8 +17,9 @@ import tensorflow as tf
 
 import tfspec
 from tests import goldens, wav_files
+from tfspec import files
 from tfspec import goldens as contract
-from tfspec.data import prepare
+from tfspec.data import prepare, prepare_clips, prepare_report, records
 
 _SPEECH = pathlib.Path(__file__).parent / "testdata" / "speech"
 _TEXT = (
@@ -26,6 +27,7 @@ _TEXT = (
   "periodic: true"
 )
 _CONFIG = goldens.Golden("speech", _TEXT).config()
+_CONTACT_SHEET = prepare.plot.contact_sheet
 # Cheap files for the tests that are not about speech.
 _SMALL = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
 
@@ -100,8 +102,9 @@ def copied(sharded, tmp_path):
 
 
 @pytest.fixture
-def clips(tmp_path):
-  """A folder of a few short files."""
+def clips(tmp_path, monkeypatch):
+  """A folder of a few short files, of which no picture is drawn."""
+  monkeypatch.setattr(prepare.plot, "contact_sheet", lambda *_: None)
   folder = tmp_path / "clips"
   for i in range(3):
     _write_wav(folder / f"{i}.wav", samples=300 + 10 * i)
@@ -150,6 +153,7 @@ def test_manifest_has_every_file_once_in_order(speech):
 def test_manifest_rows_describe_the_files(speech):
   for row in _manifest(speech[0]):
     if row["status"] == "written":
+      assert row.pop("record_bytes") > 4 * row["shape"][0] * row["shape"][1]
       info = soundfile.info(_SPEECH / row["source"])
       frames = (info.frames - 200) // 80 + 1
       assert row == {
@@ -158,6 +162,7 @@ def test_manifest_rows_describe_the_files(speech):
         "shard": "spectrograms-00000-of-00001.tfrecord",
         "shape": [frames, 129],
         "samples": info.frames,
+        "missing_samples": 0,
         "channels": 1,
         "sample_rate_hz": 8000,
       }
@@ -190,6 +195,43 @@ def test_stored_examples_have_the_documented_features(speech):
   assert feature["source"].bytes_list.value == [b"en/conf-locked.wav"]
   frames, bins = feature["shape"].int64_list.value
   assert len(feature["spectrogram"].float_list.value) == frames * bins
+
+
+@pytest.mark.parametrize("shape", [(37, 130), (5, 33, 2), (1, 1)])
+def test_record_is_what_protobuf_makes(shape):
+  random = np.random.default_rng(0)
+  values = random.standard_normal(shape).astype(np.float32)
+  values.flat[0] = np.inf
+  content = records.serialize(values, "\udcff/b.wav", 44100)
+
+  def integers(numbers):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=numbers))
+
+  feature = {
+    "spectrogram": tf.train.Feature(
+      float_list=tf.train.FloatList(value=values.ravel())
+    ),
+    "shape": integers(shape),
+    "source": tf.train.Feature(
+      bytes_list=tf.train.BytesList(value=[b"\xff/b.wav"])
+    ),
+    "sample_rate_hz": integers([44100]),
+  }
+  expected = tf.train.Example(features=tf.train.Features(feature=feature))
+  assert tf.train.Example.FromString(content) == expected
+  assert len(content) == expected.ByteSize()
+  names = [name.encode() for name in sorted(feature)]
+  assert [content.index(name) for name in names] == sorted(
+    content.index(name) for name in names
+  )
+
+
+def test_bytes_are_the_same_in_every_run(clips, tmp_path):
+  for name, workers in (("one", 1), ("four", 4)):
+    prepare.prepare(clips, tmp_path / name, _SMALL, workers=workers)
+  assert (tmp_path / "one" / "sha256sums.txt").read_text() == (
+    tmp_path / "four" / "sha256sums.txt"
+  ).read_text()
 
 
 def test_workers_and_shards_do_not_change_the_rows(speech, sharded):
@@ -255,21 +297,21 @@ def test_progress_grows(clips, tmp_path, monkeypatch):
       return True
 
   stream = Terminal()
-  # A clock by which every look takes a second: each file is drawn.
-  seconds = iter(range(1000))
+  # A clock by which every look takes three seconds: each file is drawn.
+  seconds = iter(range(0, 3000, 3))
   monkeypatch.setattr(prepare.time, "monotonic", lambda: next(seconds))
   prepare.prepare(clips, tmp_path / "out", _SMALL, progress=stream)
   lines = stream.getvalue().split("\r")
   found = [
-    re.match(r"\[(#*)\.*\] (\d)/3 files, (\d+) s left, \d+ x", line)
+    re.match(r"\[(#*)\.*\] (\d)/3 files(, \d+ s left)?, \d+ x", line)
     for line in lines[:3]
   ]
-  assert [(len(m[1]), m[2]) for m in found] == [
-    (6, "1"),
-    (13, "2"),
-    (20, "3"),
+  assert [(len(m[1]), m[2], m[3]) for m in found] == [
+    (6, "1", None),  # After three seconds nobody knows yet.
+    (13, "2", ", 3 s left"),
+    (20, "3", ", 0 s left"),
   ]
-  assert [m[3] for m in found] == ["2", "1", "0"]
+  assert len({len(line) for line in lines[:3]}) == 1
   assert lines[3:] == ["\n"]
 
 
@@ -290,7 +332,7 @@ def mixed(tmp_path_factory):
   (clips / "text.wav").write_text("These are minutes of a meeting.")
   (clips / "notes.txt").write_text("Not audio, and not to be listed.")
   os.symlink(folder / "gone", clips / "gone.wav")
-  summary = prepare.prepare(clips, folder / "out", _CONFIG)
+  summary = prepare.prepare(clips, folder / "out", _CONFIG, max_skipped=1)
   rows = {row["source"]: row for row in _manifest(folder / "out")}
   assert len(rows) == summary.written + summary.skipped
   assert _sources(folder / "out") == ["deep/er/UPPER.WAV", "good.wav"]
@@ -350,7 +392,7 @@ def test_file_without_permission_is_skipped(clips, tmp_path, monkeypatch):
       raise PermissionError(13, "Permission denied", path)
     return open(path, *arguments, **keywords)
 
-  monkeypatch.setattr(prepare, "open", open_but_one, raising=False)
+  monkeypatch.setattr(files, "open", open_but_one, raising=False)
   prepare.prepare(clips, tmp_path / "out", _SMALL)
   row = _manifest(tmp_path / "out")[1]
   assert row["source"] == "1.wav" and row["status"] == "skipped"
@@ -438,9 +480,9 @@ def test_nothing_readable(tmp_path):
   clips.mkdir()
   (clips / "a.wav").write_text("not a wav file at all")
   _write_wav(clips / "b.wav", 10)
-  with pytest.raises(ValueError, match=r"none of 2 does\. a\.wav: wav: .*b\."):
-    prepare.prepare(clips, tmp_path / "out", _SMALL)
-  assert os.listdir(tmp_path) == ["clips"]
+  with pytest.raises(ValueError, match="and not all.* 2 of 2 skipped when 0"):
+    prepare.prepare(clips, tmp_path / "out", _SMALL, max_skipped=1)
+  assert sorted(os.listdir(tmp_path)) == ["clips", "out.skipped.jsonl"]
 
 
 def test_no_wav_files_and_no_folder(tmp_path):
@@ -488,19 +530,133 @@ def test_failure_leaves_nothing_behind(clips, tmp_path, monkeypatch, error):
   assert os.listdir(tmp_path) == ["clips"]
 
 
-def test_remains_of_another_run_are_left_alone(clips, tmp_path):
-  remains = tmp_path / "out.partial"
-  remains.mkdir()
-  (remains / "spectrograms-00007.tfrecord").write_bytes(b"half")
+def test_output_of_another_run_is_left_alone(clips, tmp_path):
+  partial = tmp_path / "out.partial"
+  partial.mkdir()
+  (partial / "spectrograms-00007.tfrecord").write_bytes(b"half")
+  with pytest.raises(FileExistsError, match=r"one run at a.*out\.partial exi"):
+    prepare.prepare(clips, tmp_path / "out", _SMALL)
+  assert _shards(partial) == ["spectrograms-00007.tfrecord"]
+  assert sorted(os.listdir(tmp_path)) == ["clips", "out.partial"]
+
+
+def test_output_that_nothing_can_be_is_refused_at_once(
+  clips, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(prepare, "_find_files", lambda _: pytest.fail("worked"))
+  (tmp_path / "gone").symlink_to("nothing")
+  for path in ("gone", "clips/0.wav/out", "gone/out"):
+    with pytest.raises(
+      OSError, match=rf"output_folder must .* Got: {path}[.,]"
+    ):
+      prepare.prepare(clips, path, _SMALL)
+  assert sorted(os.listdir(tmp_path)) == ["clips", "gone"]
+
+
+def test_output_may_be_below_the_input(clips):
+  prepare.prepare(clips, clips / "out", _SMALL)
+  names = ["0.wav", "1.wav", "2.wav"]
+  assert [row["source"] for row in _manifest(clips / "out")] == names
+  assert sorted(os.listdir(clips)) == [*names, "out"]
+
+
+def test_a_run_without_enough_files_fails(clips, tmp_path):
+  for i in range(4):
+    _write_wav(clips / f"x{i}.wav", sample_rate=11025 if i else 44100)
+  (clips / "notes.txt").write_text("not meant to be read")
+  config = dataclasses.replace(_SMALL, sample_rate_hz=8000)
+  with pytest.raises(ValueError) as error:
+    prepare.prepare(clips, tmp_path / "out", config)
+  first, *reasons = str(error.value).splitlines()
+  skipped = tmp_path / "out.skipped.jsonl"
+  assert first == (
+    "The WAV files that are skipped must be a share of at most max_skipped, "
+    "and not all. Got: max_skipped=0.5, 4 of 7 skipped when 3 were written. "
+    f"Nothing is kept but {skipped}, which lists them."
+  )
+  assert reasons == [
+    "4 files: wav: the sample rate must be 8000 Hz. Got: 11025 Hz in the file "
+    "(3); 44100 Hz in the file (1). The first is x0.wav. Resample them, or "
+    "prepare each rate into a dataset of its own."
+  ]
+  assert [json.loads(line)["source"] for line in skipped.open()] == [
+    "notes.txt",
+    *(f"x{i}.wav" for i in range(4)),
+  ]
+  assert sorted(os.listdir(tmp_path)) == ["clips", "out.skipped.jsonl"]
+  # As many as are allowed do no harm, and are told in the same way.
+  summary = prepare.prepare(clips, tmp_path / "out", config, max_skipped=4 / 7)
+  assert summary.skipped_reasons[0] == reasons[0]
+  assert summary.skipped_reasons[1].startswith("1 file: The name does not end")
+  assert f"skipped {reasons[0]}" in str(summary).splitlines()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_share_that_is_none_is_refused(clips, tmp_path, share):
+  with pytest.raises(ValueError, match=r"max_skipped must be in \[0, 1\]"):
+    prepare.prepare(clips, tmp_path / "out", _SMALL, max_skipped=share)
+
+
+def test_many_values_of_a_reason_are_not_all_told():
+  rows = [
+    {"source": f"{i}.wav", "reason": f"It must be good. Got: {i // 2}."}
+    for i in range(12)
+  ]
+  assert prepare_report.reasons(rows) == [
+    "12 files: It must be good. Got: 0 (2); 1 (2); 2 (2); and 3 other values. "
+    "The first is 0.wav."
+  ]
+
+
+def test_file_that_is_cut_short_is_written_and_told(clips, tmp_path):
+  for name, keep in (("1.wav", 4 * 200), ("2.wav", 4 * 63)):
+    content = (clips / name).read_bytes()
+    (clips / name).write_bytes(content[: content.index(b"data") + 8 + keep])
+  summary = prepare.prepare(clips, tmp_path / "out", _SMALL)
+  whole, cut, short = _manifest(tmp_path / "out")
+  assert (whole["samples"], whole["missing_samples"]) == (300, 0)
+  assert (cut["samples"], cut["missing_samples"]) == (200, 110)
+  assert short["reason"] == (
+    "The clip is shorter than a frame. Got: samples=63, and 257 missing, as "
+    "the file is cut short, frame_length=64."
+  )
+  assert (summary.cut_short, summary.missing_samples) == (1, 110)
+  assert "1 file is cut short: 110 samples less" in str(summary)
+
+
+def test_clip_that_fits_no_record_is_skipped(clips, tmp_path, monkeypatch):
+  _write_wav(clips / "2.wav", 400)
+  largest = 4 * 33 * _SMALL.num_frames(310)
+  monkeypatch.setattr(prepare_clips, "_MAX_EXAMPLE_BYTES", largest)
   prepare.prepare(clips, tmp_path / "out", _SMALL)
-  assert _shards(tmp_path / "out") == ["spectrograms-00000-of-00001.tfrecord"]
-  assert _shards(remains) == ["spectrograms-00007.tfrecord"]
-  assert sorted(os.listdir(tmp_path)) == ["clips", "out", "out.partial"]
+  assert [row.get("reason") for row in _manifest(tmp_path / "out")] == [
+    None,
+    None,
+    f"A spectrogram must have at most {largest} bytes. Got: {4 * 33 * 15}.",
+  ]
+
+
+@pytest.mark.parametrize(("budget", "in_work"), [(1 << 20, 3), (1, 1)])
+def test_long_clips_are_in_work_alone(clips, monkeypatch, budget, in_work):
+  monkeypatch.setattr(prepare_clips, "_BYTES_IN_WORK", budget)
+  started = []
+  pool = prepare_clips.concurrent.futures.ThreadPoolExecutor
+  submit = pool.submit
+  monkeypatch.setattr(
+    pool, "submit", lambda *args: started.append(args) or submit(*args)
+  )
+  sources = ["0.wav", "1.wav", "2.wav"]
+  results = prepare_clips.clips(str(clips), sources, _SMALL, 1)
+  first = next(results)
+  assert len(started) == in_work
+  assert [clip.source for clip in (first, *results)] == sources
 
 
 def test_without_matplotlib(clips, tmp_path, monkeypatch, capsys):
   for name in [n for n in sys.modules if n.split(".")[0] == "matplotlib"]:
     monkeypatch.setitem(sys.modules, name, None)
+  monkeypatch.setattr(prepare.plot, "contact_sheet", _CONTACT_SHEET)
   summary = prepare.prepare(clips, tmp_path / "out", _SMALL)
   assert summary.contact_sheet is None and summary.written == 3
   assert "pip install matplotlib" in capsys.readouterr().err
@@ -549,7 +705,7 @@ def test_read_with_an_equal_config(sharded):
   )
   for config in (equal, layer.spectrogram_config):
     assert config != _CONFIG and config.fingerprint() == _CONFIG.fingerprint()
-    assert tfspec.data.read_examples(sharded[0], config).cardinality() == 14
+    assert len(list(tfspec.data.read_examples(sharded[0], config))) == 14
 
 
 def test_read_with_another_config(sharded):
@@ -572,8 +728,10 @@ def test_read_missing_shard(copied):
 
 def test_read_truncated_shard(copied):
   path = copied / _shards(copied)[1]
+  size = path.stat().st_size
   path.write_bytes(path.read_bytes()[:-10])
-  with pytest.raises(tf.errors.DataLossError):
+  sizes = f"Got: {size - 10} bytes, in manifest.jsonl {size}"
+  with pytest.raises(ValueError, match=f"{path.name} must be as it .*{sizes}"):
     _sources(copied)
 
 
@@ -595,10 +753,26 @@ def test_read_with_a_record_lost_or_doubled(copied, shard, change):
   with tf.io.TFRecordWriter(path) as writer:
     for record in changed:
       writer.write(record)
-  with pytest.raises(
-    tf.errors.FailedPreconditionError, match="expected to contain 14 elements"
-  ):
+  with pytest.raises(ValueError, match="must be as it was written"):
     _sources(copied)
+
+
+@pytest.mark.slow
+def test_read_behind_a_data_service(sharded):
+  service = tf.data.experimental.service
+  dispatcher = service.DispatchServer()
+  address = dispatcher.target.split("://")[1]
+  workers = [
+    service.WorkerServer(service.WorkerConfig(dispatcher_address=address))
+    for _ in range(2)
+  ]
+  examples = tfspec.data.read_examples(sharded[0]).apply(
+    service.distribute(service.ShardingPolicy.DYNAMIC, dispatcher.target)
+  )
+  found = sorted(example["source"].numpy().decode() for example in examples)
+  assert found == sorted(_sources(sharded[0]))
+  for server in (*workers, dispatcher):
+    server._stop()  # What `tf.data` has for it.
 
 
 @pytest.mark.parametrize("name", ["manifest.jsonl", "config.textproto"])

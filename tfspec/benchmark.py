@@ -22,6 +22,7 @@ import time
 from typing import Any, TextIO
 
 from tfspec import benchmark_peers, benchmark_report, plot
+from tfspec import files as files_lib
 
 # Peers in the TensorFlow process; the others have a process each.
 _TENSORFLOW_PEERS = ("keras", "tf.signal")
@@ -83,7 +84,7 @@ KEYS = tuple(dict.fromkeys([*(work.key for work in WORKS), "growth"]))
 
 
 def benchmark(
-  output: str | os.PathLike[str],
+  output: files_lib.Path,
   works: list[str] | None = None,
   peers: list[str] | None = None,
   threads: str = "all",
@@ -129,8 +130,9 @@ def benchmark(
     )
   files = _files(corpus, scale) if corpus else []
   plot.new_figure((1, 1))  # If it cannot draw, better now than in an hour.
-  folder = pathlib.Path(output)
-  folder.mkdir(parents=True, exist_ok=True)
+  folder = files_lib.as_path(output)
+  if not files_lib.is_folder(folder):
+    files_lib.make_folder(folder)
 
   common = {
     "threads": cores if threads == "all" else int(threads),

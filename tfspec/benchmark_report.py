@@ -1,11 +1,11 @@
 """The results of the benchmark, as numbers, as Markdown and as charts."""
 
 import json
-import pathlib
+import os
 import statistics
 from typing import Any
 
-from tfspec import plot
+from tfspec import files, plot
 
 # A work's ratios are to the fastest run whose name starts with one of these,
 # or is "tfspec".
@@ -40,15 +40,17 @@ def is_base(name: str) -> bool:
   return name == "tfspec" or name.startswith(_BASES)
 
 
-def write(results: dict[str, Any], folder: pathlib.Path) -> None:
+def write(results: dict[str, Any], folder: str) -> None:
   """Writes all files of the results into a folder."""
-  text = json.dumps(results, indent=1)
-  (folder / "benchmark.json").write_text(text + "\n", encoding="utf-8")
-  (folder / "benchmark.md").write_text(markdown(results), encoding="utf-8")
+  for name, text in (
+    ("benchmark.json", json.dumps(results, indent=1) + "\n"),
+    ("benchmark.md", markdown(results)),
+  ):
+    files.write_bytes(os.path.join(folder, name), text.encode())
   if any(work["runs"] for work in results["works"]):
-    _draw_bars(results, folder / "benchmark.png")
+    _draw_bars(results, os.path.join(folder, "benchmark.png"))
   if results["growth"]:
-    _draw_growth(results["growth"], folder / "growth.png")
+    _draw_growth(results["growth"], os.path.join(folder, "growth.png"))
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -149,7 +151,7 @@ def _ms(seconds: float) -> str:
   return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _draw_bars(results: dict, path: pathlib.Path) -> None:
+def _draw_bars(results: dict, path: str) -> None:
   works = [work for work in results["works"] if work["runs"]]
   columns = min(2, len(works))
   rows = -(-len(works) // columns)
@@ -181,10 +183,10 @@ def _draw_bars(results: dict, path: pathlib.Path) -> None:
     axis.set_xlim(left=0)
     axis.set_title(f"{work['key']}: {work['title']}")
     axis.set_xlabel("milliseconds; the numbers are ratios to tfspec")
-  sheet.savefig(path, dpi=80)
+  plot.save(sheet, path)
 
 
-def _draw_growth(points: list[dict], path: pathlib.Path) -> None:
+def _draw_growth(points: list[dict], path: str) -> None:
   sheet = plot.new_figure(figsize=(12, 5))
   for axis, how in zip(sheet.subplots(1, 2), ("graph", "jit"), strict=True):
     batches = sorted({point["batch"] for point in points})
@@ -205,4 +207,4 @@ def _draw_growth(points: list[dict], path: pathlib.Path) -> None:
     axis.set_ylabel("microseconds per second of audio")
     axis.grid(True, alpha=0.3)
   axis.legend(fontsize=7, ncols=2)
-  sheet.savefig(path, dpi=80)
+  plot.save(sheet, path)

@@ -78,6 +78,13 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     default=2,
     help="files in work at a time (default: 2)",
   )
+  command.add_argument(
+    "--max_skipped",
+    type=float,
+    default=0.5,
+    help="share of the WAV files that may be skipped: with more, the command "
+    "fails (default: 0.5)",
+  )
   _add_config_arguments(command)
   command.set_defaults(run=_prepare)
 
@@ -251,21 +258,10 @@ def _prepare(arguments: argparse.Namespace) -> int:
     config,
     shard_bytes=arguments.shard_mb << 20,
     workers=arguments.workers,
+    max_skipped=arguments.max_skipped,
     progress=sys.stderr,
   )
-  print(
-    f"{summary.written} written, {summary.skipped} skipped "
-    f"({arguments.output}/manifest.jsonl says why), "
-    f"{summary.audio_seconds:.1f} s of audio in {summary.seconds:.1f} s"
-  )
-  for name, found in (
-    ("sample rates in hertz", summary.sample_rates_hz),
-    ("channels", summary.channels),
-  ):
-    if len(found) > 1:
-      print(f"note: the clips differ in {name}: {', '.join(map(str, found))}")
-  if summary.contact_sheet:
-    print(f"contact sheet: {summary.contact_sheet}")
+  print(summary)
   return 0
 
 
@@ -343,27 +339,12 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 def _plot(arguments: argparse.Namespace) -> int:
   config = _config(arguments)
-  import tensorflow as tf
+  from tfspec import files, plot
 
-  from tfspec import errors, plot
-  from tfspec.spectrogram import Spectrogram, decode_wav
-
-  spectrogram = Spectrogram(config)
-  panels = []
-  for path in arguments.inputs:
-    try:
-      signals, sample_rate_hz = decode_wav(tf.io.read_file(path), config)
-    except tf.errors.OpError as e:
-      raise ValueError(f"{path}: {errors.sentence(e)}") from e
-    values = spectrogram(signals).numpy()
-    if not values.size:
-      raise ValueError(
-        f"{path}: the clip must have at least one frame to be drawn. "
-        f"Got: signals of shape {signals.shape.as_list()}."
-      )
-    panels.append(plot.Panel(path, values, int(sample_rate_hz)))
-  plot.contact_sheet(panels, config, arguments.output)
-  print(f"drew {arguments.output}")
+  notes = plot.plot(arguments.inputs, config, arguments.output)
+  for note in notes:
+    print(f"note: {note}", file=sys.stderr)
+  print(f"drew {files.shown(arguments.output)}")
   return 0
 
 

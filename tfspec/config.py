@@ -9,11 +9,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import os
 from collections.abc import Mapping
 from typing import Any
 
-from tfspec import config_proto, config_rules
+from tfspec import config_proto, config_rules, files
 from tfspec.ops import length_ops, window_ops
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
@@ -418,7 +417,7 @@ class SpectrogramConfig:
     return cls(**values)
 
 
-def load_config(path: str | os.PathLike[str]) -> SpectrogramConfig:
+def load_config(path: files.Path) -> SpectrogramConfig:
   """Reads a config from a file.
 
   Args:
@@ -438,13 +437,11 @@ def load_config(path: str | os.PathLike[str]) -> SpectrogramConfig:
     >>> config.frame_length, config.sample_rate_hz
     (200, 8000)
   """
-  with open(path, "rb") as file:
-    return parse_config(file.read(), path)
+  path = files.as_path(path)
+  return parse_config(files.read_bytes(path), path)
 
 
-def parse_config(
-  content: bytes, path: str | os.PathLike[str]
-) -> SpectrogramConfig:
+def parse_config(content: bytes, path: str) -> SpectrogramConfig:
   """Returns the config that is the content of a file of this path.
 
   Raises:
@@ -453,12 +450,10 @@ def parse_config(
   try:
     return SpectrogramConfig.from_proto(config_proto.parse(content, path))
   except (TypeError, ValueError) as e:
-    raise ValueError(f"{os.fspath(path)}: {e}") from e
+    raise ValueError(f"{files.shown(path)}: {e}") from e
 
 
-def save_config(
-  config: SpectrogramConfig, path: str | os.PathLike[str]
-) -> None:
+def save_config(config: SpectrogramConfig, path: files.Path) -> None:
   """Writes a config to a file that `load_config` reads.
 
   Args:
@@ -474,7 +469,7 @@ def save_config(
     >>> load_config("psd.textproto").mode
     'psd'
   """
-  config_proto.write(config.to_proto(), path)
+  config_proto.write(config.to_proto(), files.as_path(path))
 
 
 def _canonical(value: object) -> str:

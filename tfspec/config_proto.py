@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf import json_format, message, text_format
 
+from tfspec import files
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
 _FIELDS = config_pb2.SpectrogramConfig.DESCRIPTOR.fields_by_name
@@ -50,9 +51,7 @@ def to_values(proto: config_pb2.SpectrogramConfig) -> dict[str, Any]:
   return values
 
 
-def parse(
-  content: bytes, path: str | os.PathLike[str]
-) -> config_pb2.SpectrogramConfig:
+def parse(content: bytes, path: str) -> config_pb2.SpectrogramConfig:
   """Returns the proto that is the content of a file of this path."""
   parse_into, _ = _file_format(path)
   proto = config_pb2.SpectrogramConfig()
@@ -69,19 +68,15 @@ def parse(
   return proto
 
 
-def write(
-  proto: config_pb2.SpectrogramConfig, path: str | os.PathLike[str]
-) -> None:
+def write(proto: config_pb2.SpectrogramConfig, path: str) -> None:
   """Writes a proto; see `tfspec.save_config`."""
   _, serialize = _file_format(path)
-  content = serialize(proto)
-  with open(path, "wb") as file:
-    file.write(content)
+  files.write_bytes(path, serialize(proto))
 
 
-def _file_format(path: str | os.PathLike[str]) -> tuple[Callable, Callable]:
+def _file_format(path: str) -> tuple[Callable, Callable]:
   """Returns the parser and the serializer that the path's ending asks for."""
-  ending = os.path.splitext(os.fspath(path))[1]
+  ending = os.path.splitext(path)[1]
   if ending in (".textproto", ".pbtxt"):
     return (
       lambda content, proto: text_format.Parse(content.decode(), proto),
@@ -101,7 +96,7 @@ def _file_format(path: str | os.PathLike[str]) -> tuple[Callable, Callable]:
     )
   raise ValueError(
     "path must end in .textproto, .pbtxt, .binpb, .pb or .json. "
-    f"Got: {os.fspath(path)!r}."
+    f"Got: {files.shown(path)!r}."
   )
 
 

@@ -2,14 +2,13 @@
 
 import contextlib
 import dataclasses
-import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from tfspec import layers, serving_requests
+from tfspec import files, layers, serving_requests
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
 from tfspec.spectrogram import Spectrogram
@@ -175,17 +174,14 @@ def exportable(
   )
 
 
-def check_new(path: str | os.PathLike[str]) -> str:
+def check_new(path: files.Path) -> str:
   """Returns the path of an export, at which nothing may exist yet.
 
   Raises:
     FileExistsError: If there is something.
   """
-  target = os.fspath(path).rstrip("/")
-  if tf.io.gfile.exists(target):
-    raise FileExistsError(
-      f"path must not exist yet: exports are never overwritten. Got: {target}."
-    )
+  target = files.check_new(path, "path")
+  files.check_text(target)  # TensorFlow writes no other names of models.
   return target
 
 
@@ -203,8 +199,8 @@ def written_aside(target: str) -> Iterator[str]:
   try:
     yield partial
     try:
-      tf.io.gfile.rename(partial, target)
-    except tf.errors.AlreadyExistsError as e:
+      files.rename(partial, target)
+    except FileExistsError as e:
       raise FileExistsError(f"path must not exist yet. Got: {target}.") from e
   except BaseException:
     if tf.io.gfile.isdir(partial):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfspec import errors, exportable, layers, litert, transform
-from tfspec.config import SpectrogramConfig, parse_config
+from tfspec import errors, exportable, files, layers, litert, transform
+from tfspec.config import SpectrogramConfig, load_config
 from tfspec.data import records
 from tfspec.spectrogram import Spectrogram
 
@@ -77,8 +77,8 @@ def load(source: Any) -> FrontEnd:
     ValueError: If what lies at the path is none of these, or is damaged.
     OSError: If there is nothing at the path.
   """
-  if isinstance(source, str | os.PathLike):
-    return _at(os.fspath(source))
+  if isinstance(source, files.Path):
+    return _at(files.as_path(source))
   if isinstance(source, SpectrogramConfig):
     return FrontEnd("SpectrogramConfig", source, {})
   if isinstance(source, Spectrogram):
@@ -86,32 +86,18 @@ def load(source: Any) -> FrontEnd:
   return _of_keras(source, type(source).__name__)
 
 
-def read_config(path: str) -> SpectrogramConfig:
-  """Returns the config in a file, in any file system that TensorFlow reads.
-
-  Raises:
-    ValueError: If the file is not a valid config.
-    OSError: If the file cannot be read.
-  """
-  try:
-    with tf.io.gfile.GFile(path, "rb") as file:
-      content = file.read()
-  except tf.errors.OpError as e:
-    raise OSError(errors.sentence(e)) from e
-  return parse_config(content, path)
-
-
-def load_model(path: str) -> Any:
+def load_model(path: files.Path) -> Any:
   """Returns the model in a `.keras` file.
 
   Raises:
     ValueError: If it does not load.
   """
+  path = files.as_path(path)
   try:
     return layers.load_model(path)
   except Exception as e:  # Whatever a damaged file makes Keras raise.
     raise ValueError(
-      f"{path}: the file must hold a Keras model that loads. Got: "
+      f"{files.shown(path)}: the file must hold a Keras model that loads. Got: "
       f"{errors.first_line(e)}"
     ) from e
 
@@ -125,10 +111,12 @@ def of_export(
 
 
 def _at(path: str) -> FrontEnd:
-  if tf.io.gfile.isdir(path):
+  if files.is_folder(path):
     return _in_folder(path)
-  if not tf.io.gfile.exists(path):
-    raise FileNotFoundError(f"There must be {_KINDS}. Got: nothing at {path}.")
+  if not files.exists(path):
+    raise FileNotFoundError(
+      f"There must be {_KINDS}. Got: nothing at {files.shown(path)}."
+    )
   if path.endswith(litert.ENDING):
     config = litert.load_config(path)
     if config.trainable:
@@ -137,31 +125,32 @@ def _at(path: str) -> FrontEnd:
         "as LiteRT runs them: take the model that was exported. Got: "
         "trainable=True."
       )
-    return FrontEnd(path, config, {})
+    return FrontEnd(files.shown(path), config, {})
   if not path.endswith(".keras"):
-    return FrontEnd(path, read_config(path), {})
-  return _of_keras(load_model(path), path)
+    return FrontEnd(files.shown(path), load_config(path), {})
+  return _of_keras(load_model(path), files.shown(path))
 
 
 def _in_folder(folder: str) -> FrontEnd:
-  if tf.io.gfile.exists(os.path.join(folder, "saved_model.pb")):
-    config = read_config(
+  if files.exists(os.path.join(folder, "saved_model.pb")):
+    config = load_config(
       os.path.join(folder, "assets", exportable.CONFIG_ASSET)
     )
     if not config.trainable:
-      return FrontEnd(folder, config, {})
+      return FrontEnd(files.shown(folder), config, {})
     try:
       return of_export(folder, config, tf.saved_model.load(folder))
     except Exception as e:  # Whatever a damaged file makes TensorFlow raise.
       raise ValueError(
         f"{folder}: the model must load. Got: {errors.first_line(e)}"
       ) from e
-  if tf.io.gfile.exists(os.path.join(folder, records.MANIFEST_FILE)):
-    config = read_config(os.path.join(folder, records.CONFIG_FILE))
-    return FrontEnd(folder, config, {})
+  if files.exists(os.path.join(folder, records.MANIFEST_FILE)):
+    config = load_config(os.path.join(folder, records.CONFIG_FILE))
+    return FrontEnd(files.shown(folder), config, {})
   raise ValueError(
     "A folder must be an export, with saved_model.pb, or a prepared dataset, "
-    f"with {records.MANIFEST_FILE}. Got: neither in {folder}."
+    f"with {records.MANIFEST_FILE}. Got: neither in "
+    f"{files.shown(folder)}."
   )
 
 

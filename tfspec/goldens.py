@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 
-from tfspec import config_proto, transform
+from tfspec import config_proto, files, transform
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
 from tfspec.config_rules import listed
@@ -337,7 +337,7 @@ def arrange(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
 def save(
   goldens: list[Golden],
   config: SpectrogramConfig,
-  file: str | os.PathLike[str] | BinaryIO,
+  file: files.Path | BinaryIO,
 ) -> None:
   """Writes golden vectors, and their config, into a NumPy archive."""
   text = text_format.MessageToString(config.to_proto())
@@ -350,22 +350,21 @@ def save(
 
 
 def read_archive(
-  file: str | os.PathLike[str] | BinaryIO,
+  file: files.Path | BinaryIO,
 ) -> dict[str, np.ndarray]:
   """Returns the arrays of a NumPy archive by name.
 
   Args:
     file: A path in any file system that TensorFlow reads, or an open file.
   """
-  if isinstance(file, str | os.PathLike):
-    with tf.io.gfile.GFile(os.fspath(file), "rb") as stored:
-      file = io.BytesIO(stored.read())
+  if isinstance(file, files.Path):
+    file = io.BytesIO(files.read_bytes(files.as_path(file)))
   with np.load(file, allow_pickle=False) as arrays:
     return dict(arrays)
 
 
 def load(
-  file: str | os.PathLike[str] | BinaryIO,
+  file: files.Path | BinaryIO,
   config: SpectrogramConfig,
   name: str | None = None,
 ) -> list[Golden]:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from tfspec import answers as answers_lib
-from tfspec import config_proto, errors, exportable, extras
+from tfspec import config_proto, errors, exportable, extras, files
 from tfspec import goldens as goldens_lib
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.answers import Answers
@@ -45,7 +45,7 @@ _LOCATION = re.compile(r"\S+:\d+:\d+: (error: )?")
 
 def export_litert(
   source: SpectrogramConfig | Spectrogram | Any,
-  path: str | os.PathLike[str],
+  path: files.Path,
   channels: int | None = None,
 ) -> None:
   """Writes a `.tflite` file that needs only LiteRT to run.
@@ -105,7 +105,7 @@ def export_litert(
       file.write(content)
 
 
-def load_config(path: str | os.PathLike[str]) -> SpectrogramConfig:
+def load_config(path: files.Path) -> SpectrogramConfig:
   """Returns the config that a `.tflite` file carries.
 
   Raises:
@@ -119,21 +119,21 @@ def load_config(path: str | os.PathLike[str]) -> SpectrogramConfig:
     fingerprint = stored[_FINGERPRINT_ASSET].decode()
   except KeyError as e:
     raise ValueError(
-      f"{os.fspath(path)}: the file must be one that tfspec.export_litert "
+      f"{files.shown(path)}: the file must be one that tfspec.export_litert "
       f"wrote. Got: no {e.args[0]} in it."
     ) from e
   except (TypeError, ValueError) as e:
-    raise ValueError(f"{os.fspath(path)}: {e}") from e
+    raise ValueError(f"{files.shown(path)}: {e}") from e
   if config.fingerprint() != fingerprint:
     raise ValueError(
-      f"{os.fspath(path)}: the config must be the one that was exported. Got: "
-      f"fingerprint {config.fingerprint()} of the config, {fingerprint} in "
-      f"{_FINGERPRINT_ASSET}."
+      f"{files.shown(path)}: the config must be the one that was exported. "
+      f"Got: fingerprint {config.fingerprint()} of the config, {fingerprint} "
+      f"in {_FINGERPRINT_ASSET}."
     )
   return config
 
 
-def assets(path: str | os.PathLike[str]) -> dict[str, bytes]:
+def assets(path: files.Path) -> dict[str, bytes]:
   """Returns what a `.tflite` file carries of tfspec, by name."""
   from tensorflow.lite.python import schema_py_generated as schema
 
@@ -150,12 +150,12 @@ def assets(path: str | os.PathLike[str]) -> dict[str, bytes]:
         found[name.removeprefix(_PREFIX)] = buffer.DataAsNumpy().tobytes()
   except Exception as e:  # Whatever a damaged file makes the reader raise.
     raise ValueError(
-      f"{os.fspath(path)}: the file must be a {ENDING} file. Got: {e!r}."
+      f"{files.shown(path)}: the file must be a {ENDING} file. Got: {e!r}."
     ) from e
   return found
 
 
-def problems(path: str | os.PathLike[str]) -> list[str]:
+def problems(path: files.Path) -> list[str]:
   """Returns a sentence if a `.tflite` file is not as it was written.
 
   Raises:
@@ -164,20 +164,20 @@ def problems(path: str | os.PathLike[str]) -> list[str]:
   stored = assets(path).get(_SUM_ASSET, b"")
   if len(stored) != len(_NO_SUM):
     raise ValueError(
-      f"{os.fspath(path)}: the file must be one that tfspec.export_litert "
+      f"{files.shown(path)}: the file must be one that tfspec.export_litert "
       f"wrote. Got: {len(stored)} bytes for the {len(_NO_SUM)} of {_SUM_ASSET}."
     )
   found = _sha256(_read(path).replace(stored, _NO_SUM))
   if found == stored:
     return []
   return [
-    f"{os.fspath(path)} must be as it was written. Got: SHA-256 "
+    f"{files.shown(path)} must be as it was written. Got: SHA-256 "
     f"{found[:16].decode()}..., in {_SUM_ASSET} "
     f"{stored[:16].decode(errors='replace')!r}..."
   ]
 
 
-def interpreter(path: str | os.PathLike[str]) -> Any:
+def interpreter(path: files.Path) -> Any:
   """Returns a LiteRT interpreter of a file.
 
   Raises:
@@ -247,9 +247,8 @@ def _sha256(content: bytes) -> bytes:
   return hashlib.sha256(content).hexdigest().encode()
 
 
-def _read(path: str | os.PathLike[str]) -> bytes:
-  with tf.io.gfile.GFile(os.fspath(path), "rb") as file:
-    return file.read()
+def _read(path: files.Path) -> bytes:
+  return files.read_bytes(files.as_path(path))
 
 
 class _Program(tf.Module):

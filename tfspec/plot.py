@@ -1,14 +1,19 @@
 """Pictures of spectrograms. They need matplotlib."""
 
 import dataclasses
+import io
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from tfspec import extras
+from tfspec import errors, extras, files
+from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
+from tfspec.ops import wav_ops
 
 _LABELS = {
   "log": "log magnitude (nepers)",
@@ -19,6 +24,12 @@ _LABELS = {
   "angle": "phase (radians)",
   "stft": "magnitude of the stft",
 }
+
+
+# A picture of 300 pixels shows no more of it.
+_MOST_BYTES = 16 << 20  # Of a file.
+_MOST_VALUES = 1 << 23  # Of a spectrogram.
+_MOST_VALUES_OF_ALL = 1 << 25
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,8 +47,89 @@ class Panel:
   sample_rate_hz: int
 
 
+def plot(
+  inputs: Sequence[files.Path], config: SpectrogramConfig, output: files.Path
+) -> list[str]:
+  """Draws WAV files side by side into a picture.
+
+  Of a long file only the beginning is read and drawn.
+
+  Args:
+    inputs: The files, at least one.
+    config: What to compute.
+    output: The picture, a PNG file, or another kind by its ending.
+
+  Returns:
+    A sentence for each file that is not drawn whole, or is cut short.
+
+  Raises:
+    ImportError: If matplotlib is not installed.
+    OSError: If a file cannot be read, or the picture cannot be written.
+    ValueError: If a file is no WAV file that the config takes, or gives no
+      frame.
+  """
+  output = files.check_writable(output, "output")
+  kinds = new_figure((1, 1)).canvas.get_supported_filetypes()
+  if _kind(output) not in kinds:
+    raise ValueError(
+      f"output must end in one of {', '.join(sorted(kinds))}. Got: "
+      f"{files.shown(output)}."
+    )
+  spectrogram = spectrogram_lib.Spectrogram(config)
+  panels, notes = [], []
+  most_values = min(_MOST_VALUES, _MOST_VALUES_OF_ALL // len(inputs))
+  for path in map(files.as_path, inputs):
+    panel, its_notes = _read(path, spectrogram, most_values)
+    panels.append(panel)
+    notes += its_notes
+  contact_sheet(panels, config, output)
+  return notes
+
+
+def _read(
+  path: str, spectrogram: spectrogram_lib.Spectrogram, most_values: int
+) -> tuple[Panel, list[str]]:
+  """Returns the panel of a file, and what is to be said of it."""
+  name = files.shown(path)
+  config = spectrogram.config.resolved()
+  contents = files.read_bytes(path, _MOST_BYTES)
+  try:
+    signals, rate, missing = wav_ops.decode_wav(
+      contents, None, config.sample_rate_hz, return_missing=True
+    )
+  except tf.errors.OpError as e:
+    raise ValueError(f"{name}: {errors.sentence(e)}") from e
+  rate = int(rate)
+  # All bytes of the file give about as many more.
+  share = files.size(path) / len(contents)
+  seconds = share * len(signals) / rate
+  frames = max(1, most_values // config.num_features)
+  shown = signals[: frames * config.frame_step + config.frame_length, :1]
+  if config.data_format == "channels_first":
+    shown = tf.transpose(shown)
+  values = spectrogram(shown).numpy()
+  if not values.size:
+    raise ValueError(
+      f"{name}: the clip must have at least one frame to be drawn. Got: "
+      f"samples={len(signals)}, frame_length={config.frame_length}."
+    )
+  notes = []
+  if share == 1.0 and missing:
+    notes.append(
+      f"{name} is cut short: it has {len(signals)} samples, and its header "
+      f"promises {int(missing)} more."
+    )
+  title = path
+  seconds_shown = int(tf.size(shown)) / rate
+  if seconds_shown < seconds:
+    drawn = f"first {seconds_shown:.1f} s of {seconds:.1f} s"
+    title = f"{path} ({drawn})"
+    notes.append(f"{name}: the {drawn} are drawn.")
+  return Panel(title, values, rate), notes
+
+
 def contact_sheet(
-  panels: list[Panel], config: SpectrogramConfig, path: str | os.PathLike[str]
+  panels: list[Panel], config: SpectrogramConfig, path: files.Path
 ) -> None:
   """Draws spectrograms side by side, with one colour scale, into a PNG file.
 
@@ -47,7 +139,7 @@ def contact_sheet(
   Args:
     panels: The spectrograms, at least one.
     config: The config that they were made with.
-    path: Where to write.
+    path: Where to write; its ending says what kind of picture.
 
   Raises:
     ImportError: If matplotlib is not installed.
@@ -68,7 +160,7 @@ def contact_sheet(
   for axis in axes[len(panels) :]:
     axis.set_axis_off()
   sheet.colorbar(scale, ax=list(axes), label=_LABELS[config.mode], shrink=0.8)
-  sheet.savefig(path, dpi=80)
+  save(sheet, path)
 
 
 def new_figure(figsize: tuple[float, float]) -> Any:
@@ -85,6 +177,23 @@ def new_figure(figsize: tuple[float, float]) -> Any:
   except ImportError as e:
     raise extras.missing("matplotlib", "plot", "to draw") from e
   return figure.Figure(figsize=figsize, layout="constrained")
+
+
+def save(figure: Any, path: files.Path) -> None:
+  """Writes a `matplotlib.figure.Figure` into a file.
+
+  Args:
+    figure: The figure.
+    path: The file; its ending says what kind of picture.
+  """
+  path = files.as_path(path)
+  content = io.BytesIO()
+  figure.savefig(content, format=_kind(path), dpi=80)
+  files.write_bytes(path, content.getvalue())
+
+
+def _kind(path: str) -> str:
+  return os.path.splitext(path)[1][1:].lower() or "png"
 
 
 def _draw(

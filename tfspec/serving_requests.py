@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec.config import SpectrogramConfig
+from tfspec.wire_format import field
 
 
 def wav_file(signals: np.ndarray, sample_rate_hz: int) -> bytes:
@@ -138,7 +139,7 @@ def save_warmup(
     for signature, inputs in requests.items():
       request = _predict_request(model_name, signature, inputs)
       # PredictionLog.predict_log, PredictLog.request.
-      writer.write(_field(6, _field(1, request)))
+      writer.write(field(6, field(1, request)))
 
 
 def _predict_request(
@@ -151,18 +152,9 @@ def _predict_request(
   It is written field by field: the package that defines the message brings
   another TensorFlow along.
   """
-  spec = _field(1, model_name.encode()) + _field(3, signature.encode())
-  message = _field(1, spec)
+  spec = field(1, model_name.encode()) + field(3, signature.encode())
+  message = field(1, spec)
   for name, value in inputs.items():
     tensor = tf.make_tensor_proto(value.numpy()).SerializeToString()
-    message += _field(2, _field(1, name.encode()) + _field(2, tensor))
+    message += field(2, field(1, name.encode()) + field(2, tensor))
   return message
-
-
-def _field(number: int, content: bytes) -> bytes:
-  """Returns a field of bytes in the wire format of protocol buffers."""
-  size, length = len(content), b""
-  while size > 127:
-    length += bytes([size & 127 | 128])
-    size >>= 7
-  return bytes([number << 3 | 2]) + length + bytes([size]) + content

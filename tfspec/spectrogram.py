@@ -250,7 +250,9 @@ def decode_wav(
   contents: tf.Tensor,
   config: SpectrogramConfig,
   channels: int | None = None,
-) -> tuple[tf.Tensor, tf.Tensor]:
+  *,
+  return_missing: bool = False,
+) -> tuple[tf.Tensor, ...]:
   """Decodes a WAV file for a config.
 
   Args:
@@ -258,20 +260,22 @@ def decode_wav(
     config: The config: its `data_format` says how the signals are laid out, and
       its `sample_rate_hz`, if there is one, what the rate must be.
     channels: How many channels the file must have, or None for any.
+    return_missing: Whether to return what is missing too.
 
   Returns:
     Signals, float32 `[samples, channels]` or with channels first
     `[channels, samples]`, and the sample rate in hertz, an int32 scalar.
+    With `return_missing` also an int64 scalar; see `tfspec.decode_wav`.
 
   Raises:
     tf.errors.InvalidArgumentError: See `tfspec.decode_wav`.
   """
-  signals, sample_rate_hz = wav_ops.decode_wav(
-    contents, channels, config.sample_rate_hz
+  signals, *rest = wav_ops.decode_wav(
+    contents, channels, config.sample_rate_hz, return_missing=return_missing
   )
   if config.data_format == "channels_first":
     signals = tf.transpose(signals)
-  return signals, sample_rate_hz
+  return (signals, *rest)
 
 
 def check_channels(signals: tf.Tensor, data_format: str) -> tf.Tensor:

@@ -13,6 +13,7 @@ from tfspec import answers as answers_lib
 from tfspec import (
   checksums,
   errors,
+  files,
   front_end,
   litert,
   serving_requests,
@@ -21,7 +22,7 @@ from tfspec import (
 )
 from tfspec import goldens as goldens_lib
 from tfspec.answers import Answer, Answers
-from tfspec.config import SpectrogramConfig
+from tfspec.config import SpectrogramConfig, load_config
 from tfspec.config_rules import brief
 from tfspec.data import records
 from tfspec.explain import compare
@@ -77,7 +78,7 @@ class Report:
     return "\n".join(lines)
 
 
-def verify(path: str | os.PathLike[str], against: Any = None) -> Report:
+def verify(path: files.Path, against: Any = None) -> Report:
   """Proves that an export or a prepared dataset is what it was.
 
   Each file of a folder must be the one that was written, bit for bit. Then the
@@ -133,13 +134,13 @@ def verify(path: str | os.PathLike[str], against: Any = None) -> Report:
     >>> verify("models/mine/1", against=other).problems
     ('frame_step must be that of SpectrogramConfig. Got: 128, there 64.',)
   """
-  folder = os.fspath(path)
+  folder = files.as_path(path)
   expected = None if against is None else front_end.load(against)
   if folder.endswith(litert.ENDING) and _is_file(folder):
     return _verify_litert(folder, expected)
-  if tf.io.gfile.exists(os.path.join(folder, "saved_model.pb")):
+  if files.exists(os.path.join(folder, "saved_model.pb")):
     return _verify_export(folder, expected)
-  if tf.io.gfile.exists(os.path.join(folder, records.MANIFEST_FILE)):
+  if files.exists(os.path.join(folder, records.MANIFEST_FILE)):
     return _verify_prepared(folder, expected)
   raise FileNotFoundError(
     f"path must be a SavedModel, a {litert.ENDING} file or a prepared dataset. "
@@ -149,14 +150,13 @@ def verify(path: str | os.PathLike[str], against: Any = None) -> Report:
 
 def _answers(path: str) -> Answers | None:
   """Returns the answers of a Keras model, None where none was exported."""
-  if not tf.io.gfile.exists(path):
+  if not files.exists(path):
     return None
-  with tf.io.gfile.GFile(path, "rb") as file:
-    return answers_lib.load(file.read(), path)
+  return answers_lib.load(files.read_bytes(path), path)
 
 
 def _is_file(path: str) -> bool:
-  return tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
+  return files.exists(path) and not files.is_folder(path)
 
 
 def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
@@ -164,7 +164,7 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
   assets = os.path.join(folder, "assets")
   config = None
   try:
-    config = front_end.read_config(os.path.join(assets, CONFIG_ASSET))
+    config = load_config(os.path.join(assets, CONFIG_ASSET))
     goldens = goldens_lib.load(os.path.join(assets, GOLDENS_ASSET), config)
     answers = _answers(os.path.join(assets, ANSWERS_ASSET))
   except (OSError, ValueError) as e:
@@ -282,7 +282,12 @@ def _report(
   fingerprint = config.fingerprint() if config else ""
   mode = config.mode if config else ""
   return Report(
-    folder, fingerprint, tuple(problems), tuple(results), mode, tuple(notes)
+    files.shown(folder),
+    fingerprint,
+    tuple(problems),
+    tuple(results),
+    mode,
+    tuple(notes),
   )
 
 

@@ -2,18 +2,19 @@
 
 import tensorflow as tf
 
+from tfspec import files
 from tfspec.ops import wav_ops
 
 
 def load_wav(
-  path: str | tf.Tensor,
+  path: files.Path | tf.Tensor,
   channels: int | None = None,
   sample_rate_hz: int | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Reads a WAV file; works in `tf.data.Dataset.map`.
 
   Args:
-    path: Path of the file, a string or a scalar string tensor.
+    path: Path of the file, or a scalar string tensor.
     channels: How many channels the file must have, or None for any. With it
       the number of channels, and so the shape of spectrograms, is static, as
       most Keras models want it.
@@ -34,4 +35,6 @@ def load_wav(
     >>> signals.shape, int(sample_rate_hz)
     (TensorShape([12736, 1]), 8000)
   """
+  if isinstance(path, files.Path):
+    path = files.encoded(files.as_path(path))
   return wav_ops.decode_wav(tf.io.read_file(path), channels, sample_rate_hz)

@@ -1,5 +1,6 @@
 """Prepared spectrograms: TFRecord shards, their config and their manifest."""
 
+import collections
 import json
 import os
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfspec import config_rules
+from tfspec import config_rules, files
 from tfspec.config import SpectrogramConfig, load_config
 from tfspec.spectrogram import time_axis
+from tfspec.wire_format import field, field_start, varint
 
 CONFIG_FILE = "config.textproto"
 MANIFEST_FILE = "manifest.jsonl"
+# What a TFRecord file has around each record: its length and two checksums.
+_FRAME_BYTES = 16
 
 
 class ShardWriter:
@@ -31,28 +35,24 @@ class ShardWriter:
     self._size = 0
     self._shards = 0
 
-  def write(self, values: np.ndarray, source: str, sample_rate_hz: int) -> int:
-    """Writes one spectrogram and returns the number of its shard."""
-    feature = {
-      "spectrogram": _floats(values.ravel()),
-      "shape": _integers(values.shape),
-      "source": tf.train.Feature(
-        # A file name need not be text.
-        bytes_list=tf.train.BytesList(value=[os.fsencode(source)])
-      ),
-      "sample_rate_hz": _integers([sample_rate_hz]),
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=feature))
-    content = example.SerializeToString()
+  def write(
+    self, values: np.ndarray, source: str, sample_rate_hz: int
+  ) -> tuple[int, int]:
+    """Writes one spectrogram.
+
+    Returns:
+      The number of its shard, and the bytes that it takes there.
+    """
+    content = serialize(values, source, sample_rate_hz)
     if self._writer is None or self._size >= self._shard_bytes:
       self._close_shard()
       path = os.path.join(self._folder, _shard_name(self._shards, None))
-      self._writer = tf.io.TFRecordWriter(path)
+      self._writer = tf.io.TFRecordWriter(files.encoded(path))
       self._shards += 1
       self._size = 0
     self._writer.write(content)
     self._size += len(content)
-    return self._shards - 1
+    return self._shards - 1, len(content) + _FRAME_BYTES
 
   def close(self) -> list[str]:
     """Closes the last shard, and returns the final names of all."""
@@ -60,7 +60,7 @@ class ShardWriter:
     names = []
     for shard in range(self._shards):
       names.append(_shard_name(shard, self._shards))
-      os.rename(
+      files.rename(
         os.path.join(self._folder, _shard_name(shard, None)),
         os.path.join(self._folder, names[-1]),
       )
@@ -72,8 +72,45 @@ class ShardWriter:
       self._writer = None
 
 
+def serialize(values: np.ndarray, source: str, sample_rate_hz: int) -> bytes:
+  """Returns a `tf.train.Example` in its wire format.
+
+  It is put together by hand: a `FloatList` takes its values one by one, and a
+  message writes its features in an order that differs from process to process.
+
+  Args:
+    values: The spectrogram, float32.
+    source: The path of its audio file, which need not be text.
+    sample_rate_hz: The sample rate of the clip.
+  """
+  # The numbers are those of the fields in TensorFlow's example.proto and
+  # feature.proto: a Feature has its BytesList in 1, FloatList 2, Int64List 3.
+  small = {
+    "sample_rate_hz": field(3, field(1, varint(sample_rate_hz))),
+    "shape": field(3, field(1, b"".join(map(varint, values.shape)))),
+    "source": field(1, field(1, os.fsencode(source))),
+  }
+  features = b"".join(
+    field(1, field(1, key.encode()) + field(2, feature))
+    for key, feature in small.items()
+  )
+  # The values come last. What stands before them is built from the inside out,
+  # so that they are copied once: (field, what precedes it in its message).
+  values = np.ascontiguousarray(values, "<f4")
+  start = b""
+  for number, before in (
+    (1, b""),  # FloatList.value
+    (2, b""),  # Feature.float_list
+    (2, field(1, b"spectrogram")),  # The value of the map's entry.
+    (1, features),  # Features.feature
+    (1, b""),  # Example.features
+  ):
+    start = before + field_start(number, len(start) + values.nbytes) + start
+  return b"".join([start, values.data])
+
+
 def read_examples(
-  path: str | os.PathLike[str], config: SpectrogramConfig | None = None
+  path: files.Path, config: SpectrogramConfig | None = None
 ) -> tf.data.Dataset:
   """Reads what `tfspec prepare` wrote.
 
@@ -85,8 +122,9 @@ def read_examples(
     A dataset of dicts, in the order of the manifest: "spectrogram" (float32, in
     the layout of the config), "source" (string, the path of the audio file
     below the input folder) and "sample_rate_hz" (int64). The number of bins is
-    static if all clips have the same channels. Reading ends with an error if
-    there are more or fewer examples than the manifest lists.
+    static if all clips have the same channels. The dataset may be distributed
+    by a `tf.data` service with any sharding. Its cardinality is therefore
+    unknown: a worker that counted its own examples would miss the others'.
 
   Raises:
     ValueError: If `config` does not define the numbers of the examples, or the
@@ -103,24 +141,17 @@ def read_examples(
     >>> example["source"].numpy(), example["spectrogram"].shape
     (b'en/conf-locked.wav', TensorShape([173, 129]))
   """
-  folder = os.fspath(path)
+  folder = files.as_path(path)
   stored = load_config(os.path.join(folder, CONFIG_FILE))
   differences = config.differences(stored) if config else {}
   if differences:
     raise ValueError(
       "config must be the one that the examples were made with. Got: "
-      f"{config_rules.listed(differences, folder)} (fingerprints "
+      f"{config_rules.listed(differences, files.shown(folder))} (fingerprints "
       f"{config.fingerprint()}, {stored.fingerprint()})."
     )
   written = [row for row in read_manifest(folder) if row["status"] == "written"]
-  shards = sorted({row["shard"] for row in written})
-  paths = [os.path.join(folder, shard) for shard in shards]
-  missing = [p for p in paths if not os.path.exists(p)]
-  if missing:
-    raise ValueError(
-      f"{folder} must hold every shard of its manifest. "
-      f"Got: no {', '.join(missing)}."
-    )
+  paths = _shard_paths(folder, written)
   static = _common_shape([row["shape"] for row in written], stored)
 
   def parse(content: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -138,8 +169,28 @@ def read_examples(
     example["spectrogram"] = tf.ensure_shape(values, static)
     return example
 
-  dataset = tf.data.TFRecordDataset(paths).map(parse)
-  return dataset.apply(tf.data.experimental.assert_cardinality(len(written)))
+  return tf.data.TFRecordDataset(paths).map(parse)
+
+
+def _shard_paths(folder: str, written: list[dict[str, Any]]) -> list[bytes]:
+  """Returns the paths of the shards in order, each of the size it must have.
+
+  A record that is damaged fails when it is read. One that is lost does not.
+  """
+  sizes = collections.Counter()
+  for row in written:
+    sizes[row["shard"]] += row["record_bytes"]
+  paths = []
+  for shard, size in sorted(sizes.items()):
+    path = os.path.join(folder, shard)
+    found = files.size(path) if files.exists(path) else 0
+    if found != size:
+      raise ValueError(
+        f"{files.shown(path)} must be as it was written. Got: {found} bytes, "
+        f"in {MANIFEST_FILE} {size}."
+      )
+    paths.append(files.encoded(path))
+  return paths
 
 
 def _common_shape(
@@ -154,18 +205,10 @@ def _common_shape(
 
 def read_manifest(folder: str) -> list[dict[str, Any]]:
   """Returns the rows of a manifest, one a file of the input."""
-  with open(os.path.join(folder, MANIFEST_FILE), encoding="utf-8") as file:
-    return [json.loads(line) for line in file]
+  content = files.read_bytes(os.path.join(folder, MANIFEST_FILE))
+  return [json.loads(line) for line in content.splitlines()]
 
 
 def _shard_name(shard: int, shards: int | None) -> str:
   total = "" if shards is None else f"-of-{shards:05d}"
   return f"spectrograms-{shard:05d}{total}.tfrecord"
-
-
-def _floats(values: np.ndarray) -> tf.train.Feature:
-  return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-
-
-def _integers(values: Any) -> tf.train.Feature:
-  return tf.train.Feature(int64_list=tf.train.Int64List(value=values))

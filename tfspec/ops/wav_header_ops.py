@@ -57,6 +57,7 @@ class Header(NamedTuple):
   block_align: tf.Tensor
   bits: tf.Tensor
   guid_tail: tf.Tensor  # Seven 16-bit words.
+  missing_size: tf.Tensor  # Bytes of samples that are stated but not there.
   is_encoding: tf.Tensor  # Which of `ENCODINGS`: bool, [len(ENCODINGS)].
 
 
@@ -170,6 +171,11 @@ def read_header(contents: tf.Tensor) -> Header:
     is_found=found < length,
     data_at=data_at,
     data_size=tf.where(is_stream, available, tf.minimum(data_size, available)),
+    missing_size=tf.where(
+      is_stream | tf.equal(data_size, _UNKNOWN_SIZE),
+      _int64(0),
+      tf.maximum(data_size - available, 0),
+    ),
     fmt_at=fmt_at,
     fmt_size=tf.minimum(fmt[2] + fmt[3] * 65536, length - fmt_at),
     is_extensible=is_extensible,

@@ -29,7 +29,9 @@ def decode_wav(
   channels: int | None = None,
   sample_rate_hz: int | None = None,
   name: str | None = None,
-) -> tuple[tf.Tensor, tf.Tensor]:
+  *,
+  return_missing: bool = False,
+) -> tuple[tf.Tensor, ...]:
   r"""Decodes a WAV file into signals and their sample rate.
 
   `signals[i, c]` is the sample of channel `c` at `i / sample_rate_hz` seconds,
@@ -65,10 +67,12 @@ def decode_wav(
       the result has a static number of channels.
     sample_rate_hz: The sample rate that the file must have, or None for any.
     name: Name of the scope of the ops. Defaults to "decode_wav".
+    return_missing: Whether to return what is missing too.
 
   Returns:
     `(signals, sample_rate_hz)`: a float32 `[samples, channels]` tensor, and an
-    int32 scalar in Hz.
+    int32 scalar in Hz. With `return_missing` also an int64 scalar: the samples
+    of each channel that the header promises beyond those that are there.
 
   Raises:
     ValueError: If `contents` is known to be no scalar.
@@ -83,7 +87,7 @@ def decode_wav(
       raise ValueError(
         f"contents must be a scalar. Got: shape={contents.shape}."
       )
-    signals, rate = _decode_anywhere(contents)
+    signals, rate, missing = _decode_anywhere(contents)
     if channels is not None:
       found = tf.shape(signals)[1]
       signals = errors.require(
@@ -102,7 +106,7 @@ def decode_wav(
         rate,
         " Hz in the file.",
       )
-    return signals, rate
+    return (signals, rate, missing) if return_missing else (signals, rate)
 
 
 def num_samples(contents: tf.Tensor, name: str | None = None) -> tf.Tensor:
@@ -126,7 +130,7 @@ def num_samples(contents: tf.Tensor, name: str | None = None) -> tf.Tensor:
     return header.data_size // block_align
 
 
-def _decode_anywhere(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _decode_anywhere(contents: tf.Tensor) -> tuple[tf.Tensor, ...]:
   if not tf.executing_eagerly():
     return _decode(contents)
   # Eagerly, the many small ops would cost ten times what one function does.
@@ -137,7 +141,7 @@ def _decode_anywhere(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     raise tf.errors.InvalidArgumentError(None, None, sentence) from None
 
 
-def _decode(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _decode(contents: tf.Tensor) -> tuple[tf.Tensor, ...]:
   contents = tf.ensure_shape(contents, [])
   header = wav_header_ops.read_header(contents)
   block_align = wav_header_ops.require_valid(contents, header)
@@ -153,7 +157,7 @@ def _decode(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   signals = tf.reshape(signals, tf.stack([num_frames, header.channels]))
   with tf.control_dependencies([block_align]):
     sample_rate = tf.cast(header.sample_rate, tf.int32)
-  return signals, sample_rate
+  return signals, sample_rate, header.missing_size // block_align
 
 
 _decode_as_function = tf.function(
