@@ -15,6 +15,7 @@ LAYERS = [
     "tfspec.cli_logs",
     "tfspec.cli_parser",
     "tfspec.files",
+    "tfspec.process_state",
     "tfspec.wire_format",
   ],
   ["tfspec.ops.length_ops", "tfspec.ops.window_ops", "tfspec.ops.dft_ops"],

@@ -16,6 +16,12 @@ _CONFIG = tfspec.SpectrogramConfig(
   frame_length=64, frame_step=24, sample_rate_hz=8000
 )
 _ALL = tf.zeros([0], tf.int32)
+# Of the answers of a Keras model.
+_MODEL_ROUTES = {
+  f"model {name}{batch}"
+  for name in ("serving_default", "pcm16", "wav")
+  for batch in ("", " batch")
+}
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +180,8 @@ def test_non_finite_samples(served, bad, tmp_path):
   [
     ({"max_samples": 0}, "max_samples must be at least 1. Got: max_samples=0."),
     ({"max_samples": 63}, "max_samples must be at least one row: "),
+    ({"min_samples": -1}, "min_samples must be at least 0. Got: "),
+    ({"min_samples": 65, "max_samples": 64}, "max_samples must be at least on"),
     ({"max_wav_bytes": -1}, "max_wav_bytes must be at least 1. Got: "),
     ({"non_finite": "drop"}, "non_finite must be one of reject, pass. Got: "),
   ],
@@ -305,7 +313,7 @@ def test_keras_model_from_sound_to_prediction(samples, channels, tmp_path):
     (output,) = signatures[name](**request).items()
     assert output[0] == "predictions"
     np.testing.assert_allclose(output[1], expected, atol=1e-5, err_msg=name)
-  # A padded clip gives what it gives alone: the pooling takes the mask.
+  # The result for a clip does not depend on what pads it.
   short = signatures["serving_default"](signals=signals, lengths=[300])
   if samples is None:
     alone = model(batch[:, :300]).numpy()
@@ -381,52 +389,15 @@ def test_model_with_scores_and_labels(tmp_path):
   path = tmp_path / "1" / "assets" / "predictions.npz"
   with np.load(path) as archive:
     arrays = dict(archive)
-  assert arrays["noise/labels"].dtype.kind == "i"
-  arrays["noise/labels"] = arrays["noise/labels"] + 1
+  assert arrays["noise/outputs/labels"].dtype.kind == "i"
+  arrays["noise/outputs/labels"] = arrays["noise/outputs/labels"] + 1
   np.savez_compressed(path, **arrays)
   (problem,) = tfspec.verify(tmp_path / "1").problems
   assert problem.startswith("assets/predictions.npz must be as it was written")
   checksums.write(tmp_path / "1")
   report = tfspec.verify(tmp_path / "1")
   failed = {result.route for result in report.results if not result.ok}
-  assert failed == {"model serving_default", "model wav"}
-
-
-def test_model_that_takes_lengths_and_names_its_label(tmp_path):
-  keras.utils.set_random_seed(5)
-  signals = keras.Input((None, 1), name="signals")
-  lengths = keras.Input((), dtype="int32", name="lengths")
-  layer = tfspec.layers.STFTSpectrogram(
-    frame_length=64, frame_step=24, sample_rate_hz=8000
-  )
-  # Behind a convolution there is no mask: what pads the frames is seen.
-  frames, num_frames = layer(signals, lengths, padding_value=-3.0)
-  frames = keras.layers.Conv1D(4, 3, padding="same")(frames)
-  total = keras.ops.sum(frames, axis=1)
-  scores = total / keras.ops.cast(num_frames + 1, "float32")[:, None]
-  names = ["en", "es", "fr", "it"]
-  label = keras.layers.StringLookup(
-    vocabulary=names, num_oov_indices=0, invert=True
-  )(keras.ops.argmax(scores, axis=-1))
-  inputs = {"signals": signals, "lengths": lengths}
-  model = keras.Model(inputs, {"scores": scores, "label": label})
-  tfspec.export_saved_model(model, tmp_path / "1")
-  assert tfspec.verify(tmp_path / "1").ok
-  served = tf.saved_model.load(str(tmp_path / "1")).signatures
-  clips = [_signals(1, samples, 1) for samples in (500, 90)]
-  padded = np.concatenate(
-    [clips[0], np.pad(clips[1], [(0, 0), (0, 410), (0, 0)])]
-  )
-  expected = model(
-    {"signals": padded, "lengths": np.array([500, 90], np.int32)}
-  )
-  files = [serving_requests.wav_file(clip[0], 8000) for clip in clips]
-  outputs = served["wav"](wav_bytes=files)
-  np.testing.assert_allclose(outputs["scores"], expected["scores"], atol=1e-5)
-  for row, name in enumerate(outputs["label"].numpy()):
-    assert name.decode() == names[np.argmax(expected["scores"][row])]
-  whole = served["serving_default"](signals=padded[..., 0], lengths=_ALL)
-  assert np.max(np.abs(whole["scores"][1] - outputs["scores"][1])) > 0.1
+  assert failed == _MODEL_ROUTES
 
 
 def test_verify_finds_an_output_that_was_lost(tmp_path):
@@ -442,32 +413,74 @@ def test_verify_finds_an_output_that_was_lost(tmp_path):
   checksums.write(tmp_path / "1")
   report = tfspec.verify(tmp_path / "1")
   failed = [result for result in report.results if not result.ok]
-  assert [result.route for result in failed] == [
-    "model serving_default",
-    "model pcm16",
-    "model wav",
-  ]
+  assert {result.route for result in failed} == _MODEL_ROUTES
   for result in failed:
     assert result.note == (
       "The outputs must be ['loudest', 'scores']. Got: ['scores']."
     )
 
 
-def test_model_that_fails_without_frames_is_refused(tmp_path):
+def test_model_that_needs_some_samples(tmp_path):
+  front, pool, _ = _model().layers
+  head = [keras.layers.Conv1D(4, 3), pool, keras.layers.Dense(5)]
+  model = keras.Sequential([keras.Input((None, 1)), front, *head])
+  # Three frames: 64 + 2 * 24 samples.
+  for name, given, least in (("1", None, 112), ("2", 150, 150)):
+    tfspec.export_saved_model(model, tmp_path / name, min_samples=given)
+    card = (tmp_path / name / "assets" / "model_card.md").read_text()
+    assert f"| min_samples | {least} |" in card
+    served = tf.saved_model.load(str(tmp_path / name)).signatures
+    assert served["wav"](wav_bytes=[_wav(least)])["predictions"].shape == [1, 5]
+    sentence = (
+      f"Each row must have at least {least} samples for this model. Got: "
+      f"{least - 1} in row 1."
+    )
+    assert sentence == _refused(
+      served["wav"], wav_bytes=[_wav(300), _wav(least - 1)]
+    )
+    assert sentence == _refused(
+      served["pcm16"],
+      signals=tf.zeros([2, 300], tf.int16),
+      lengths=[300, least - 1],
+    )
+  report = tfspec.verify(tmp_path / "2")
+  assert report.ok, str(report)
+  with pytest.raises(ValueError, match="must be a number of samples that the "):
+    tfspec.export_saved_model(model, tmp_path / "3", min_samples=111)
+  assert not (tmp_path / "3").exists()
+
+
+def test_model_without_an_answer_is_refused(tmp_path):
+  # The logarithm of what is never positive.
   model = keras.Sequential(
-    [
-      *_model().layers[:1],
-      keras.layers.Conv1D(4, 3, strides=2, padding="same"),
-      keras.layers.GlobalAveragePooling1D(),
-      keras.layers.Dense(5),
-    ]
+    [*_model().layers[:-1], keras.layers.Lambda(lambda x: x / 0.0 - x / 0.0)]
   )
   model.build((None, None, 1))
-  with pytest.raises(
-    ValueError, match="clips of all lengths, also those witho"
-  ):
+  with pytest.raises(ValueError, match="The model must give finite answers"):
     tfspec.export_saved_model(model, tmp_path / "1")
   assert not os.listdir(tmp_path)
+
+
+def test_answer_that_is_not_finite_is_refused(tmp_path):
+  """A model has none for silence, which training may not have had."""
+
+  def share(frames):
+    energy = keras.ops.sum(frames, axis=1)
+    return energy / keras.ops.sum(energy, axis=1, keepdims=True)
+
+  front = tfspec.layers.STFTSpectrogram("psd", 64, 24, sample_rate_hz=8000)
+  model = keras.Sequential([front, keras.layers.Lambda(share)])
+  model.build((None, None, 1))
+  tfspec.export_saved_model(model, tmp_path / "1")
+  assert tfspec.verify(tmp_path / "1").ok
+  served = tf.saved_model.load(str(tmp_path / "1")).signatures
+  batch = np.stack([_signals(300), np.zeros(300, np.float32)])
+  assert _refused(served["serving_default"], signals=batch, lengths=_ALL) == (
+    "The model must have a finite answer. Got: a NaN or an infinity in "
+    "'predictions', row 1."
+  )
+  with pytest.raises(ValueError, match="to every clip if non_finite is 'pass'"):
+    tfspec.export_saved_model(model, tmp_path / "2", non_finite="pass")
 
 
 def test_verify_finds_another_model_behind_the_front_end(tmp_path):
@@ -486,14 +499,14 @@ def test_verify_finds_another_model_behind_the_front_end(tmp_path):
   checksums.write(tmp_path / "1")
   report = tfspec.verify(tmp_path / "1")
   failed = {result.route for result in report.results if not result.ok}
-  assert failed == {"model serving_default", "model pcm16", "model wav"}
+  assert failed == _MODEL_ROUTES
 
 
 def test_wrong_sources(tmp_path):
   with pytest.raises(TypeError, match="source must be a SpectrogramConfig"):
     tfspec.export_saved_model("speech.textproto", tmp_path / "1")
   plain = keras.Sequential([keras.Input((None, 1)), keras.layers.Dense(2)])
-  with pytest.raises(ValueError, match=r"one tfspec.layers.STFTSp.* Got: 0"):
+  with pytest.raises(ValueError, match=r"one STFTSpectrogram, .* Got: 0"):
     tfspec.export_saved_model(plain, tmp_path / "1")
   if hasattr(keras.layers, "STFTSpectrogram"):
     mixed = _model()
@@ -501,7 +514,7 @@ def test_wrong_sources(tmp_path):
       mixed.inputs,
       [*mixed.outputs, keras.layers.STFTSpectrogram()(mixed.inputs[0])],
     )
-    with pytest.raises(ValueError, match=r"none of Keras' own. Got: 1 and 1"):
+    with pytest.raises(ValueError, match=r"one STFTSpectrogram, .* Got: 2"):
       tfspec.export_saved_model(mixed, tmp_path / "1")
   with pytest.raises(ValueError, match=r"channels must be what the model"):
     tfspec.export_saved_model(_model(), tmp_path / "1", channels=2)

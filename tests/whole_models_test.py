@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 
 import tfspec
-from tfspec import answers, errors, serving_requests
+from tfspec import answers, errors, export, layers, serving_requests
+from tfspec.exportable import Exportable
 
 _SPEECH = pathlib.Path(__file__).parent / "testdata" / "speech"
 _FRONT = {"frame_length": 64, "frame_step": 24}
@@ -166,10 +167,9 @@ _MODELS = {
 }
 _SLOW = pytest.mark.slow
 _CASES = [
-  pytest.param("heads", None, "random", marks=_SLOW),
-  pytest.param("heads", None, "trained"),
+  ("outputs", None, "random"),
+  pytest.param("heads", None, "trained", marks=_SLOW),
   pytest.param("heads", _SAMPLES, "random", marks=_SLOW),
-  pytest.param("heads", _SAMPLES, "trained", marks=_SLOW),
   *(
     pytest.param(name, samples, weights, marks=_SLOW)
     for name in list(_MODELS)[1:]
@@ -193,16 +193,20 @@ def _train(model):
       weight.assign(value + np.abs(noise * random.standard_normal(value.shape)))
 
 
-def _alone(model, clip, samples, channels):
-  """Returns what Keras gives for a clip by itself, by name."""
+def _input(model, clip, samples, channels):
+  """Returns what Keras gets for a clip by itself."""
   signals = np.pad(clip, [0, (samples or len(clip)) - len(clip)])
   batch = np.stack([signals] * channels, -1)[np.newaxis] / np.float32(2**15)
   if channels == 2:
     batch = batch.transpose(0, 2, 1)
-  inputs = batch
-  if len(model.inputs) == 2:
-    inputs = {"signals": batch, "lengths": np.array([len(clip)], np.int32)}
-  outputs = model(inputs, training=False)
+  if len(model.inputs) == 1:
+    return batch
+  return {"signals": batch, "lengths": np.array([len(clip)], np.int32)}
+
+
+def _alone(model, clip, samples, channels):
+  """Returns what Keras gives for a clip by itself, by name."""
+  outputs = model(_input(model, clip, samples, channels), training=False)
   if not isinstance(outputs, dict):
     outputs = {"predictions": outputs}
   return {name: value[0] for name, value in answers.plain(outputs).items()}
@@ -286,9 +290,65 @@ def test_answer_is_that_of_the_clip_alone(name, samples, weights, tmp_path):
         signatures[signature](**with_empty)
       sentence = errors.sentence(error.value)
       assert sentence.startswith("Each row must have at least "), sentence
+  if name != "keras":
+    inputs = _requests(clips, samples, channels)["serving_default"]
+    outputs = signatures["spectrogram"](**inputs)
+    for row, clip in enumerate(clips):
+      with layers.recorded() as found:
+        model(_input(model, clip, samples, channels), training=False)
+      own = tf.cast(found[0][0], tf.float32).numpy()[0]
+      served = outputs["spectrogram"].numpy()[row]
+      np.testing.assert_allclose(
+        served[tuple(map(slice, own.shape))], own, atol=1e-3
+      )
   if samples is None:
     signals = _requests(clips[2:], None, channels)["serving_default"]
     outputs = signatures["serving_default"](
       signals=signals["signals"], lengths=_ALL
     )
     _check_row(outputs, 0, expected[2])
+
+
+@pytest.mark.parametrize("fault", ["mask", "padding"])
+def test_verify_finds_what_training_did_not_have(fault, tmp_path, monkeypatch):
+  keras.utils.set_random_seed(3)
+  model = _lengths(None, -3.0)
+  if fault == "mask":
+    # The mask ends at the convolution: what pads the frames is seen.
+    same = L.Conv1D(4, 3, padding="same")
+    model = _sequential(same, L.GlobalAveragePooling1D())
+
+    def with_mask(self, signals, lengths=None):
+      shape = tf.shape(signals)
+      lengths = tf.fill(shape[:1], shape[1]) if lengths is None else lengths
+      mask = tf.sequence_mask(lengths, shape[1])
+      return {"predictions": self.model(signals, mask=mask)}, {}
+
+    monkeypatch.setattr(Exportable, "call", with_mask)
+    monkeypatch.setattr(Exportable, "takes_lengths", True)
+  # The export does not look at what it made.
+  monkeypatch.setattr(export.verify_replay, "served_answers", lambda *_: [])
+  tfspec.export_saved_model(model, tmp_path / "1")
+  monkeypatch.undo()
+  report = tfspec.verify(tmp_path / "1")
+  failed = {result.route for result in report.results if not result.ok}
+  names = ("serving_default", "pcm16", "wav")
+  assert failed == {f"model {name} batch" for name in names}
+
+
+@pytest.mark.parametrize(
+  ("head", "least"),
+  [
+    ("same_mean", 64),
+    ("valid_mean", 112),
+    ("valid_max", 112),
+    ("lstm", 64),
+    ("sum", 0),
+    ("frames", 0),
+  ],
+)
+def test_least_number_of_samples(head, least):
+  signals = keras.Input((None, 1))
+  model = keras.Model(signals, _heads()[head](_front()(signals)))
+  exported = export.exportable.exportable(model, None)
+  assert answers.least_samples(exported) == least

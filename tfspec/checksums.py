@@ -11,12 +11,13 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _CHUNK = 1 << 20
 
 
-def write(folder: str) -> None:
+def write(folder: files.Path) -> None:
   """Writes the sums of all files in a folder and below it.
 
   Args:
     folder: The folder; its `sha256sums.txt`, if there is one, is replaced.
   """
+  folder = files.as_path(folder)
   lines = [
     f"{_sha256(os.path.join(folder, path))}  {path}\n"
     for path in _files(folder)

@@ -12,6 +12,7 @@ from tfspec import (
   checksums,
   exportable,
   model_card,
+  process_state,
   servable,
   serving_requests,
   verify_replay,
@@ -35,6 +36,7 @@ _DEFAULT_MINUTES = 30
 _DEFAULT_RATE_HZ = 48000
 
 
+@process_state.graphs_run()
 def export_saved_model(
   source: SpectrogramConfig | Spectrogram | Any,
   path: str | os.PathLike[str],

@@ -49,6 +49,9 @@ _SMALLEST = {
   "float64": 1e-300,
 }
 
+# Of the archive. Exports with the first one pad spectrograms with zeros.
+_FORMAT = 2
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Golden:
@@ -341,7 +344,7 @@ def save(
 ) -> None:
   """Writes golden vectors, and their config, into a NumPy archive."""
   text = text_format.MessageToString(config.to_proto())
-  arrays = {"config": np.array(text)}
+  arrays = {"format": np.array(_FORMAT), "config": np.array(text)}
   for golden in goldens:
     arrays[f"{golden.name}/signals"] = golden.signals
     for part, values in golden.parts.items():
@@ -382,6 +385,7 @@ def load(
   name = name or os.fspath(file)
   try:
     arrays = read_archive(file)
+    version = int(arrays.pop("format", 1))
     text = str(arrays.pop("config")).encode()
     proto = config_proto.parse(text, "config.textproto")
     stored = SpectrogramConfig.from_proto(proto)
@@ -390,6 +394,12 @@ def load(
       f"{name}: the file must hold golden vectors. Got: {e!r}."
     ) from e
   # Fields of the execution too: an export is as it was written, or damaged.
+  if version != _FORMAT:
+    raise ValueError(
+      f"{name}: the export must be of this version of tfspec. Got: format "
+      f"{version}, this is {_FORMAT}. Older exports have zeros behind the end "
+      "of a clip: export again."
+    )
   differences = {
     **config.differences(stored),
     **config.execution_differences(stored),

@@ -126,7 +126,7 @@ class STFTSpectrogram(keras.layers.Layer):
   ) -> None:
     """Creates the layer; its weights come with `build`."""
     super().__init__(**kwargs)
-    if keras.backend.backend() != "tensorflow":
+    if not runs():
       raise RuntimeError(
         "The Keras backend must be 'tensorflow'. Got: "
         f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow."
@@ -152,6 +152,8 @@ class STFTSpectrogram(keras.layers.Layer):
       pad_value=pad_value,
     )
     self.supports_masking = True
+    # None: that of silence.
+    self._padding_value = None
     self.real_kernel = None
     self.imag_kernel = None
     self.input_spec = keras.layers.InputSpec(ndim=3)
@@ -226,6 +228,8 @@ class STFTSpectrogram(keras.layers.Layer):
         raise ValueError("lengths must be None if there is a mask. Got: both.")
     if mask is not None:
       lengths = padding_ops.mask_lengths(mask)
+    if padding_value is None:
+      padding_value = self._padding_value
     result = spectrogram_lib.spectrogram(
       inputs, config, kernels, lengths, padding_value
     )
@@ -234,6 +238,17 @@ class STFTSpectrogram(keras.layers.Layer):
     if record is not None:
       record.append((values, num_frames))
     return values if mask is not None else result
+
+  def get_build_config(self) -> dict[str, Any] | None:
+    """Returns what a saved layer is built from."""
+    config = super().get_build_config()
+    return config and {**config, "padding_value": self._padding_value}
+
+  def build_from_config(self, config: dict[str, Any]) -> None:
+    """Builds a saved layer; see `get_build_config`."""
+    # Older files name no value: their models were trained with zeros.
+    self._padding_value = config.get("padding_value", 0.0)
+    super().build_from_config(config)
 
   def compute_mask(
     self, inputs: tf.Tensor, previous_mask: tf.Tensor | None = None
@@ -392,6 +407,11 @@ def find(model: Any) -> list[keras.layers.Layer]:
   if isinstance(model, tuple(kind for kind in kinds if kind is not None)):
     return [model]
   return sum((find(layer) for layer in getattr(model, "layers", [])), [])
+
+
+def runs() -> bool:
+  """Returns whether Keras runs on TensorFlow, as the layer needs it."""
+  return keras.backend.backend() == "tensorflow"
 
 
 @contextlib.contextmanager

@@ -16,7 +16,14 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from tfspec import answers as answers_lib
-from tfspec import config_proto, errors, exportable, extras, files
+from tfspec import (
+  config_proto,
+  errors,
+  exportable,
+  extras,
+  files,
+  process_state,
+)
 from tfspec import goldens as goldens_lib
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.answers import Answers
@@ -43,6 +50,7 @@ _IDENTIFIER = b"TFL3"
 _LOCATION = re.compile(r"\S+:\d+:\d+: (error: )?")
 
 
+@process_state.graphs_run()
 def export_litert(
   source: SpectrogramConfig | Spectrogram | Any,
   path: files.Path,
@@ -128,7 +136,8 @@ def load_config(path: files.Path) -> SpectrogramConfig:
     raise ValueError(
       f"{files.shown(path)}: the config must be the one that was exported. "
       f"Got: fingerprint {config.fingerprint()} of the config, {fingerprint} "
-      f"in {_FINGERPRINT_ASSET}."
+      f"in {_FINGERPRINT_ASSET}. A file of an older tfspec has to be exported "
+      "again."
     )
   return config
 

@@ -15,7 +15,9 @@ from tfspec import (
   errors,
   files,
   front_end,
+  layers,
   litert,
+  process_state,
   serving_requests,
   verify_replay,
   verify_routes,
@@ -78,6 +80,7 @@ class Report:
     return "\n".join(lines)
 
 
+@process_state.graphs_run()
 def verify(path: files.Path, against: Any = None) -> Report:
   """Proves that an export or a prepared dataset is what it was.
 
@@ -182,6 +185,8 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
     problems.append(f"The model must load. Got: {errors.first_line(e)}")
     return _report(folder, config, problems)
   notes = []
+  if not layers.runs():
+    notes.append("Keras layer not run: Keras is not on TensorFlow here.")
   try:
     routes |= verify_routes.converted(config, own.kernels)
   except ImportError as e:

@@ -25,15 +25,14 @@ def own(
 ) -> dict[str, Route]:
   """Returns the routes of training and of preparing data, built here.
 
+  Without the layer where Keras runs on another backend than TensorFlow.
+
   Args:
     config: The config.
     kernels: The trained kernels by part, "real" and "imag", none if the config
       is not trainable.
   """
   spectrogram = _spectrogram(config, kernels)
-  layer = layers.STFTSpectrogram.from_spectrogram_config(config)
-  layer.build((None, None, None))
-  _assign(layer, kernels)
   last = config.data_format == "channels_last"
   open_length = tf.TensorSpec([None], tf.float32)
   graph = tf.function(spectrogram, input_signature=[open_length])
@@ -43,17 +42,26 @@ def own(
   def dataset_map(signals: np.ndarray) -> tf.Tensor:
     return next(iter(tf.data.Dataset.from_tensors(signals).map(map_fn)))
 
-  def keras_layer(signals: np.ndarray) -> tf.Tensor:
-    clip = signals[:, np.newaxis] if last else signals[np.newaxis]
-    return layer(clip[np.newaxis])[0]
-
-  return {
+  routes = {
     "eager": _one_by_one(spectrogram),
     "tf.function": _one_by_one(graph),
     "XLA": _one_by_one(xla),
     "dataset.map": _one_by_one(dataset_map),
-    "Keras layer": _one_by_one(keras_layer),
   }
+  if not layers.runs():
+    return routes
+  # Whatever dtype policy the process has: the signatures are float32.
+  layer = layers.STFTSpectrogram.from_spectrogram_config(
+    config, dtype="float32"
+  )
+  layer.build((None, None, None))
+  _assign(layer, kernels)
+
+  def keras_layer(signals: np.ndarray) -> tf.Tensor:
+    clip = signals[:, np.newaxis] if last else signals[np.newaxis]
+    return layer(clip[np.newaxis])[0]
+
+  return {**routes, "Keras layer": _one_by_one(keras_layer)}
 
 
 def converted(

@@ -177,6 +177,11 @@ def _shard_paths(folder: str, written: list[dict[str, Any]]) -> list[bytes]:
 
   A record that is damaged fails when it is read. One that is lost does not.
   """
+  if not all("record_bytes" in row for row in written):
+    raise ValueError(
+      f"{files.shown(folder)} must be of this version of tfspec. Got: no "
+      f"record_bytes in {MANIFEST_FILE}, as in older ones: prepare it again."
+    )
   sizes = collections.Counter()
   for row in written:
     sizes[row["shard"]] += row["record_bytes"]
