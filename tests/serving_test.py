@@ -175,6 +175,23 @@ def test_non_finite_samples(served, bad, tmp_path):
   assert np.flatnonzero(spoiled[1]).tolist() == [8, 9]
 
 
+def test_cut_wav_files(served, tmp_path):
+  files = [_wav(300), _wav(500)[:-5]]
+  outputs = served["wav"](wav_bytes=files)
+  assert outputs["num_frames"].numpy().tolist() == [
+    _CONFIG.num_frames(300),
+    _CONFIG.num_frames(498),
+  ]
+  tfspec.export_saved_model(_CONFIG, tmp_path / "1", cut_wav="reject")
+  strict = tf.saved_model.load(str(tmp_path / "1")).signatures["wav"]
+  assert _refused(strict, wav_bytes=files) == (
+    "wav: a file must hold the samples that its header promises. "
+    "Got: 498 of 500 samples in row 1."
+  )
+  assert strict(wav_bytes=files[:1])["num_frames"].shape == [1]
+  assert strict(wav_bytes=tf.zeros([0], tf.string))["num_frames"].shape == [0]
+
+
 @pytest.mark.parametrize(
   ("limits", "sentence"),
   [
@@ -184,6 +201,7 @@ def test_non_finite_samples(served, bad, tmp_path):
     ({"min_samples": 65, "max_samples": 64}, "max_samples must be at least on"),
     ({"max_wav_bytes": -1}, "max_wav_bytes must be at least 1. Got: "),
     ({"non_finite": "drop"}, "non_finite must be one of reject, pass. Got: "),
+    ({"cut_wav": "drop"}, "cut_wav must be one of pass, reject. Got: "),
   ],
 )
 def test_wrong_limits(limits, sentence, tmp_path):
@@ -212,6 +230,7 @@ def test_model_card(folder):
     "| pcm16 | `lengths` int32 [-1], `signals` int16",
     "| max_samples | 1000 |",
     "| non_finite | reject |",
+    "| cut | pass |",
   ):
     assert fact in card, fact
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 PCM, FLOAT, ALAW, MULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 UNKNOWN_SIZE = 0xFFFFFFFF
 GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
+AMBISONIC_TAIL = bytes.fromhex("00002107d3118644c8c1ca000000")
 
 
 def chunk(

@@ -122,9 +122,21 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     help="bytes of WAV files of a request; unset: max_samples in 32 bits",
   )
   limits.add_argument(
+    "--min_samples",
+    type=int,
+    default=argparse.SUPPRESS,
+    help="samples of a row, at least; unset: what a Keras model can answer",
+  )
+  limits.add_argument(
     "--non_finite",
     default=argparse.SUPPRESS,
     help="what to do with NaN and infinities, reject or pass (default: reject)",
+  )
+  limits.add_argument(
+    "--cut_wav",
+    default=argparse.SUPPRESS,
+    help="what to do with WAV files shorter than their header says, reject or "
+    "pass (default: pass)",
   )
   limits.add_argument(
     "--jit_compile",
@@ -270,7 +282,14 @@ def _export(arguments: argparse.Namespace) -> int:
   from tfspec import front_end, litert
   from tfspec.export import export_saved_model
 
-  names = ("max_samples", "max_wav_bytes", "non_finite", "jit_compile")
+  names = (
+    "max_samples",
+    "max_wav_bytes",
+    "min_samples",
+    "non_finite",
+    "cut_wav",
+    "jit_compile",
+  )
   limits = {n: getattr(arguments, n) for n in names if hasattr(arguments, n)}
   if arguments.format == "saved_model":
     if arguments.path.endswith(litert.ENDING):

@@ -46,6 +46,7 @@ def export_saved_model(
   max_wav_bytes: int | None = None,
   min_samples: int | None = None,
   non_finite: str = "reject",
+  cut_wav: str = "pass",
   jit_compile: bool = False,
 ) -> None:
   """Writes a SavedModel that needs only TensorFlow to run.
@@ -110,6 +111,8 @@ def export_saved_model(
     non_finite: "reject" refuses requests with NaN or infinities, or with such
       an answer of a Keras model; "pass" lets them spoil the frames that contain
       them.
+    cut_wav: "reject" refuses WAV files that hold fewer samples than their
+      header promises, "pass" reads what is there.
     jit_compile: Whether XLA compiles the model, once for each shape. The server
       must have XLA linked in.
 
@@ -132,7 +135,7 @@ def export_saved_model(
   exported = exportable.exportable(source, channels)
   config = exported.spectrogram.config
   limits = _limits(
-    exported, max_samples, max_wav_bytes, min_samples, non_finite
+    exported, max_samples, max_wav_bytes, min_samples, non_finite, cut_wav
   )
   target = exportable.check_new(path)
   if exported.model is None:
@@ -205,6 +208,7 @@ def _limits(
   max_wav_bytes: int | None,
   min_samples: int | None,
   non_finite: str,
+  cut_wav: str,
 ) -> Limits:
   """Returns the limits with their defaults, checked."""
   config = exported.spectrogram.config
@@ -221,11 +225,15 @@ def _limits(
     raise ValueError(
       f"min_samples must be at least 0. Got: min_samples={min_samples}."
     )
-  if non_finite not in servable.NON_FINITE:
-    raise ValueError(
-      f"non_finite must be one of {', '.join(servable.NON_FINITE)}. Got: "
-      f"non_finite={non_finite!r}."
-    )
+  choices = {
+    "non_finite": (non_finite, servable.NON_FINITE),
+    "cut_wav": (cut_wav, servable.CUT),
+  }
+  for name, (value, allowed) in choices.items():
+    if value not in allowed:
+      raise ValueError(
+        f"{name} must be one of {', '.join(allowed)}. Got: {name}={value!r}."
+      )
   if exported.model is not None:
     min_samples = _least_samples(exported, min_samples)
   least = max(config.frame_length, exported.samples or 0, min_samples or 0)
@@ -236,7 +244,9 @@ def _limits(
       f"max_samples={max_samples}, frame_length={config.frame_length}, "
       f"min_samples={min_samples or 0}, samples={exported.samples}."
     )
-  return Limits(max_samples, max_wav_bytes, min_samples or 0, non_finite)
+  return Limits(
+    max_samples, max_wav_bytes, min_samples or 0, non_finite, cut_wav
+  )
 
 
 def _least_samples(exported: Exportable, min_samples: int | None) -> int:

@@ -11,6 +11,7 @@ from tfspec.exportable import Exportable
 from tfspec.ops import group_ops, padding_ops, wav_ops
 
 NON_FINITE = ("reject", "pass")
+CUT = ("pass", "reject")
 
 # How the rows of a request share calls of a Keras model.
 BATCHINGS = {
@@ -34,12 +35,15 @@ class Limits:
     min_samples: Samples of each row, at least.
     non_finite: "reject" refuses NaN and infinities, in sound and in the answers
       of a Keras model; "pass" lets them spoil the frames that contain them.
+    cut: "reject" refuses WAV files that hold fewer samples than their header
+      promises, "pass" reads what is there.
   """
 
   max_samples: int
   max_wav_bytes: int
   min_samples: int = 0
   non_finite: str = "reject"
+  cut: str = "pass"
 
 
 class Servable(tf.Module):
@@ -179,9 +183,11 @@ class Servable(tf.Module):
       " bytes.",
     )
     # The headers come first: what is too long is not decoded.
-    lengths = tf.map_fn(
-      wav_ops.num_samples, wav_bytes, fn_output_signature=tf.int64
+    lengths, missing = tf.map_fn(
+      wav_ops.read_sizes, wav_bytes, fn_output_signature=(tf.int64, tf.int64)
     )
+    if self._limits.cut == "reject":
+      lengths = _require_whole(lengths, missing)
     lengths = tf.cast(lengths, tf.int32)
     longest = tf.reduce_max(tf.concat([lengths, [0]], 0))
     samples = longest
@@ -319,3 +325,21 @@ class Servable(tf.Module):
 
 def _first_false(values: tf.Tensor) -> tf.Tensor:
   return tf.argmin(tf.concat([tf.cast(values, tf.int32), [1]], 0))
+
+
+def _require_whole(lengths: tf.Tensor, missing: tf.Tensor) -> tf.Tensor:
+  """Returns the lengths of WAV files if none is cut."""
+  missing = tf.concat([missing, [0]], 0)
+  row = tf.argmax(missing)
+  there = tf.concat([lengths, [0]], 0)[row]
+  return errors.require(
+    lengths,
+    tf.equal(missing[row], 0),
+    "wav: a file must hold the samples that its header promises. Got: ",
+    there,
+    " of ",
+    there + missing[row],
+    " samples in row ",
+    row,
+    ".",
+  )

@@ -260,22 +260,22 @@ def decode_wav(
     config: The config: its `data_format` says how the signals are laid out, and
       its `sample_rate_hz`, if there is one, what the rate must be.
     channels: How many channels the file must have, or None for any.
-    return_missing: Whether to return what is missing too.
+    return_missing: Whether to return how many samples a cut file misses.
 
   Returns:
     Signals, float32 `[samples, channels]` or with channels first
-    `[channels, samples]`, and the sample rate in hertz, an int32 scalar.
-    With `return_missing` also an int64 scalar; see `tfspec.decode_wav`.
+    `[channels, samples]`, and the sample rate in hertz, an int32 scalar. With
+    `return_missing` a third, the missing samples; see `tfspec.decode_wav`.
 
   Raises:
     tf.errors.InvalidArgumentError: See `tfspec.decode_wav`.
   """
-  signals, *rest = wav_ops.decode_wav(
+  signals, *others = wav_ops.decode_wav(
     contents, channels, config.sample_rate_hz, return_missing=return_missing
   )
   if config.data_format == "channels_first":
     signals = tf.transpose(signals)
-  return (signals, *rest)
+  return signals, *others
 
 
 def check_channels(signals: tf.Tensor, data_format: str) -> tf.Tensor:

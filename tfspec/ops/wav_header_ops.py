@@ -1,9 +1,8 @@
 """The headers of WAV files, read and checked in the graph.
 
-A file is a list of chunks. Their headers are walked in a loop, the `fmt ` chunk
-is read, and every rule is checked at once. Until that check each op is total:
-it takes any bytes, reads zeros past the end and may yield nonsense, which the
-check then refuses.
+`wav_chunk_ops` finds the chunks; the `fmt ` chunk is read, and every rule is
+checked at once. Until that check each op is total: it takes any bytes, reads
+zeros past the end and may yield nonsense, which the check then refuses.
 
 The numbers in brackets are those of the references in `wav_ops`.
 """
@@ -13,9 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfspec.ops import wav_chunk_ops
+from tfspec.ops.wav_chunk_ops import read, tag
+
 # Format codes.
 PCM, FLOAT, A_LAW, MU_LAW = 1, 3, 6, 7
-# The format code and the bits per sample of each encoding that is known.
+# The format code and the bits that a sample takes of each known encoding.
 ENCODINGS = (
   (PCM, 8),
   (PCM, 16),
@@ -27,13 +29,16 @@ ENCODINGS = (
   (MU_LAW, 8),
 )
 
-# Bounds the time that a hostile file made of empty chunks can take.
-_MAX_CHUNKS = 1024
+# What `require_valid` takes for "any", in Python or as a tensor.
+ANY = -1
 
-_UNKNOWN_SIZE = 0xFFFFFFFF
 _EXTENSIBLE = 0xFFFE
-# What follows the format code in a sub-format GUID.
-_GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
+# What follows the format code in a sub-format GUID: in general [2], and of
+# Ambisonic B-format [5].
+_GUID_TAILS = (
+  bytes.fromhex("000000001000800000aa00389b71"),
+  bytes.fromhex("00002107d3118644c8c1ca000000"),
+)
 # How bytes stand in messages: as in a URL.
 _SPELLING = [chr(i) if 32 <= i < 127 else f"%{i:02X}" for i in range(256)]
 
@@ -44,10 +49,10 @@ class Header(NamedTuple):
   length: tf.Tensor  # Of the contents.
   tag: tf.Tensor  # "RIFF" or "RF64", as a word.
   form: tf.Tensor  # "WAVE", as a word.
-  walked_to: tf.Tensor  # Where the next chunk would start.
-  is_found: tf.Tensor  # Of the chunks `fmt ` and `data`: bool, [2].
+  chunks: wav_chunk_ops.Chunks
   data_at: tf.Tensor  # The first sample.
-  data_size: tf.Tensor  # Of the samples that are there.
+  data_size: tf.Tensor  # Of the samples that the header promises.
+  available: tf.Tensor  # From the first sample to the end of the contents.
   fmt_at: tf.Tensor  # The first field of `fmt `; from here on, its fields.
   fmt_size: tf.Tensor
   is_extensible: tf.Tensor  # Bool.
@@ -57,73 +62,8 @@ class Header(NamedTuple):
   block_align: tf.Tensor
   bits: tf.Tensor
   guid_tail: tf.Tensor  # Seven 16-bit words.
-  missing_size: tf.Tensor  # Bytes of samples that are stated but not there.
   is_encoding: tf.Tensor  # Which of `ENCODINGS`: bool, [len(ENCODINGS)].
-
-
-def _int64(value: int | list[int]) -> tf.Tensor:
-  return tf.constant(value, tf.int64)
-
-
-def _tag(text: bytes) -> int:
-  """Returns the word that `_read` makes of four bytes."""
-  return int.from_bytes(text, "little")
-
-
-def _read(
-  contents: tf.Tensor, position: tf.Tensor, num_words: int, dtype: tf.DType
-) -> tf.Tensor:
-  """Returns little-endian unsigned words as int64; past the end, zeros."""
-  num_bytes = num_words * dtype.size
-  raw = tf.strings.substr(contents, position, _int64(num_bytes))
-  words = tf.io.decode_raw(raw, dtype, fixed_length=num_bytes)
-  # The mask undoes the sign of int32: `decode_raw` knows no uint32.
-  return tf.bitwise.bitwise_and(
-    tf.cast(words, tf.int64), 2 ** (8 * dtype.size) - 1
-  )
-
-
-def _find_chunks(
-  contents: tf.Tensor,
-  length: tf.Tensor,
-  first_words: tf.Tensor,
-  unknown_size: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
-  """Walks the chunk headers until `fmt ` and `data` are found.
-
-  Args:
-    contents: The bytes of the file.
-    length: Their number.
-    first_words: The first ten 32-bit words of them.
-    unknown_size: What a size of 0xFFFFFFFF stands for.
-
-  Returns:
-    The byte walked to and the bytes of the two chunks, `length` for none.
-  """
-
-  def is_unfinished(position: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
-    return (position + 8 <= length) & tf.equal(tf.reduce_max(found), length)
-
-  def step(
-    position: tf.Tensor, found: tf.Tensor
-  ) -> tuple[tf.Tensor, tf.Tensor]:
-    tag, size = tf.unstack(_read(contents, position, 2, tf.int32))
-    is_tag = tf.equal(tag, [_tag(b"fmt "), _tag(b"data")])
-    found = tf.minimum(found, tf.where(is_tag, position, length))
-    size = tf.where(tf.equal(size, _UNKNOWN_SIZE), unknown_size, size)
-    # A pad byte follows a chunk of odd size.
-    return position + 8 + size + size % 2, found
-
-  # Most files start with the same 44 bytes of headers: they need no walk.
-  is_usual = (length >= 44) & tf.reduce_all(
-    tf.equal(
-      tf.gather(first_words, [3, 4, 9]), [_tag(b"fmt "), 16, _tag(b"data")]
-    )
-  )
-  start = (_int64(12), tf.where(is_usual, _int64([12, 36]), length))
-  return tf.while_loop(
-    is_unfinished, step, start, maximum_iterations=_MAX_CHUNKS
-  )
+  frame_size: tf.Tensor  # Of a sample of all channels, by bits and channels.
 
 
 def read_header(contents: tf.Tensor) -> Header:
@@ -136,46 +76,26 @@ def read_header(contents: tf.Tensor) -> Header:
     The header; it means something only if `require_valid` finds it valid.
   """
   length = tf.cast(tf.strings.length(contents), tf.int64)
-  first_words = _read(contents, _int64(0), 10, tf.int32)
-  tag, riff_size, form, ds64_tag, _, *sizes64, _ = tf.unstack(first_words)
-  # RF64 [3] has sizes of 64 bits, of which no string needs the upper 32.
-  has_ds64 = tf.equal(tag, _tag(b"RF64")) & tf.equal(ds64_tag, _tag(b"ds64"))
-  riff_size64, data_size64 = (
-    tf.where(tf.equal(high, 0), low, _UNKNOWN_SIZE)
-    for low, high in (sizes64[:2], sizes64[2:])
-  )
-  riff_size = tf.where(has_ds64, riff_size64, riff_size)
-  unknown_size = tf.where(has_ds64, data_size64, _UNKNOWN_SIZE)
-
-  walked_to, found = _find_chunks(contents, length, first_words, unknown_size)
-  fmt_chunk, data_chunk = tf.unstack(found)
-  _, data_size = tf.unstack(_read(contents, data_chunk, 2, tf.int32))
-  fmt = tf.unstack(_read(contents, fmt_chunk, 24, tf.uint16))
+  first_words = read(contents, _int64(0), 11, tf.int32)
+  first, _, form, *_ = tf.unstack(first_words)
+  chunks = wav_chunk_ops.walk(contents, length, first_words)
+  fmt = tf.unstack(read(contents, chunks.fmt, 24, tf.uint16))
   code, channels, rate_low, rate_high, _, _, block_align, bits = fmt[4:12]
   is_extensible = tf.equal(code, _EXTENSIBLE)
   code = tf.where(is_extensible, fmt[16], code)
-
-  data_size = tf.where(
-    tf.equal(data_size, _UNKNOWN_SIZE), unknown_size, data_size
-  )
-  # A writer that never came back to fill in the sizes leaves zeros. One that
-  # had no samples to write states a RIFF size that fits, save for a pad byte.
-  is_stream = tf.equal(data_size, 0) & (tf.abs(riff_size + 8 - length) > 1)
-  fmt_at, data_at = fmt_chunk + 8, data_chunk + 8
+  # What the bits of A-law and mu-law say does not count: many such headers were
+  # made of those of 16-bit files. PCM of any bits takes whole bytes.
+  sample_size = tf.where(code >= A_LAW, _int64(1), (bits + 7) // 8)
+  fmt_at, data_at = chunks.fmt + 8, chunks.data + 8
   available = length - data_at
   return Header(
     length=length,
-    tag=tag,
+    tag=first,
     form=form,
-    walked_to=walked_to,
-    is_found=found < length,
+    chunks=chunks,
     data_at=data_at,
-    data_size=tf.where(is_stream, available, tf.minimum(data_size, available)),
-    missing_size=tf.where(
-      is_stream | tf.equal(data_size, _UNKNOWN_SIZE),
-      _int64(0),
-      tf.maximum(data_size - available, 0),
-    ),
+    data_size=_promised(chunks, length, available),
+    available=available,
     fmt_at=fmt_at,
     fmt_size=tf.minimum(fmt[2] + fmt[3] * 65536, length - fmt_at),
     is_extensible=is_extensible,
@@ -186,35 +106,59 @@ def read_header(contents: tf.Tensor) -> Header:
     bits=bits,
     guid_tail=tf.stack(fmt[17:]),
     is_encoding=tf.equal(
-      code * 65536 + bits, [code * 65536 + bits for code, bits in ENCODINGS]
+      code * 65536 + sample_size,
+      [code * 65536 + bits // 8 for code, bits in ENCODINGS],
     ),
+    frame_size=channels * sample_size,
   )
+
+
+def _int64(value: int | list[int]) -> tf.Tensor:
+  return tf.constant(value, tf.int64)
+
+
+def _promised(
+  chunks: wav_chunk_ops.Chunks, length: tf.Tensor, available: tf.Tensor
+) -> tf.Tensor:
+  """Returns the size of the data; where the header has none, what there is."""
+  size = chunks.data_size
+  # An empty chunk is meant so if chunks follow, `fmt ` among them or up to the
+  # end, or if the RIFF size fits, save for a pad byte.
+  is_whole = tf.abs(chunks.riff_size + 8 - length) <= 1
+  is_meant = (chunks.num_behind > 0) | is_whole | (chunks.fmt > chunks.data)
+  # Streams have their sizes written before their end is known: 0, the largest
+  # number of 32 bits or, by SoX, espeak and arecord, some below that of 31.
+  is_largest = tf.reduce_any(tf.abs(size - [2**31, 2**32]) <= 2**16)
+  is_stream = is_largest | (tf.equal(size, 0) & ~is_meant)
+  return tf.where(is_stream, available, size)
 
 
 class _Rule(NamedTuple):
   """What must hold, and what to say if it does not."""
 
   is_met: tf.Tensor
-  sentence: str  # Up to the value.
-  got: tf.Tensor | int = 0
+  sentence: str  # Up to the value; {} stands for `wanted`.
+  got: tf.Tensor | None = None
   byte: int = -1  # Where `got` stands, if there is one place.
   num_quoted: int = 0  # If set, so many bytes from there are the value.
   is_field: bool = False  # Whether `byte` counts from the fields of `fmt `.
+  wanted: tf.Tensor | int = 0
+  unit: str = ""  # What follows the value.
 
 
 def _chunk_rules(contents: tf.Tensor, header: Header) -> list[_Rule]:
   """Returns the rules on the file as a list of chunks."""
-  length = header.length
+  length, chunks = header.length, header.chunks
   # `length` comes from an int32 that wraps around.
   beyond = tf.strings.substr(contents, tf.maximum(length, 0), _int64(1))
-  is_tag = tf.equal(header.tag, [_tag(b"RIFF"), _tag(b"RF64")])
-  is_end = header.walked_to + 8 > length
-  has_fmt, has_data = tf.unstack(header.is_found)
+  is_tag = tf.equal(header.tag, [tag(b"RIFF"), tag(b"RF64")])
+  is_end = chunks.walked_to + 8 > length
+  has_fmt, has_data = chunks.fmt < length, chunks.data < length
   return [
     _Rule(
       tf.equal(beyond, ""),
       "contents must have fewer than 2147483648 bytes. Got: at least ",
-      2**31,
+      _int64(2**31),
     ),
     _Rule(length >= 12, "contents must have at least 12 bytes. Got: ", length),
     _Rule(
@@ -224,19 +168,24 @@ def _chunk_rules(contents: tf.Tensor, header: Header) -> list[_Rule]:
       num_quoted=4,
     ),
     _Rule(
-      tf.equal(header.form, _tag(b"WAVE")),
+      tf.equal(header.form, tag(b"WAVE")),
       "RIFF form must be WAVE. Got: ",
       byte=8,
       num_quoted=4,
     ),
     _Rule(
       (has_fmt & has_data) | is_end,
-      f"fmt and data must be among the first {_MAX_CHUNKS} chunks."
+      f"fmt and data must be among the first {wav_chunk_ops.MAX_CHUNKS} chunks."
       " Got: another chunk at byte ",
-      header.walked_to,
+      chunks.walked_to,
     ),
     _Rule(has_fmt, "a fmt chunk must exist. Got: none up to byte ", length),
     _Rule(has_data, "a data chunk must exist. Got: none up to byte ", length),
+    _Rule(
+      tf.equal(chunks.other_fmt, length),
+      "fmt chunks before the data must be the same. Got: another at byte ",
+      chunks.other_fmt,
+    ),
   ]
 
 
@@ -246,17 +195,18 @@ def _format_rules(header: Header) -> list[_Rule]:
   is_plain = ~header.is_extensible
   is_code = tf.equal(header.code, [PCM, FLOAT, A_LAW, MU_LAW])
   has_code = tf.reduce_any(is_code)
-  is_pcm, is_float, is_a_law, is_mu_law = tf.unstack(
-    ~is_code | tf.reduce_any(header.is_encoding)
+  is_pcm, is_float, *_ = tf.unstack(is_code)
+  tails = np.stack([np.frombuffer(tail, "<u2") for tail in _GUID_TAILS])
+  is_tail = tf.reduce_all(tf.equal(header.guid_tail, tails), axis=1)
+  spelled_tails = " or ".join(
+    "".join(_SPELLING[byte] for byte in tail) for tail in _GUID_TAILS
   )
-  tail = np.frombuffer(_GUID_TAIL, "<u2")
-  spelled_tail = "".join(_SPELLING[byte] for byte in _GUID_TAIL)
   codes = "1 (PCM), 3 (IEEE float), 6 (A-law) or 7 (mu-law)"
 
   def field(
     is_met: tf.Tensor,
     rule: str,
-    got: tf.Tensor | int,
+    got: tf.Tensor | None,
     byte: int,
     quoted: int = 0,
   ) -> _Rule:
@@ -270,20 +220,26 @@ def _format_rules(header: Header) -> list[_Rule]:
       0,
     ),
     field(
-      is_plain | tf.reduce_all(tf.equal(header.guid_tail, tail)),
-      f"sub-format GUID must end in {spelled_tail}",
-      0,
+      is_plain | tf.reduce_any(is_tail),
+      f"sub-format GUID must end in {spelled_tails}",
+      None,
       26,
-      len(_GUID_TAIL),
+      len(_GUID_TAILS[0]),
     ),
     field(has_code | ~is_plain, f"format must be {codes}", header.code, 0),
     field(has_code, f"sub-format must be {codes}", header.code, 24),
-    field(is_pcm, "bits per sample must be 8, 16, 24 or 32 for PCM", bits, 14),
     field(
-      is_float, "bits per sample must be 32 or 64 for IEEE float", bits, 14
+      ~is_pcm | tf.reduce_any(header.is_encoding),
+      "bits per sample must be in [1, 32] for PCM",
+      bits,
+      14,
     ),
-    field(is_a_law, "bits per sample must be 8 for A-law", bits, 14),
-    field(is_mu_law, "bits per sample must be 8 for mu-law", bits, 14),
+    field(
+      ~is_float | tf.reduce_any(tf.equal(bits, [32, 64])),
+      "bits per sample must be 32 or 64 for IEEE float",
+      bits,
+      14,
+    ),
     field(channels >= 1, "channels must be at least 1", channels, 2),
     field(
       (rate >= 1) & (rate < 2**31),
@@ -292,57 +248,118 @@ def _format_rules(header: Header) -> list[_Rule]:
       4,
     ),
     field(
-      tf.equal(header.block_align * 8, channels * bits),
-      "block align must be channels * bits per sample / 8",
+      # A smaller one is a slip, a larger one might mean larger samples.
+      (header.code >= A_LAW) | (header.block_align <= header.frame_size),
+      "block align must be at most channels * bytes per sample",
       header.block_align,
       12,
     ),
   ]
 
 
-def require_valid(contents: tf.Tensor, header: Header) -> tf.Tensor:
+def _given_rule(
+  given: tf.Tensor | int, found: tf.Tensor, sentence: str, unit: str
+) -> list[_Rule]:
+  """Returns the rule that a value is what the caller says, if he says it."""
+  if isinstance(given, int) and given == ANY:
+    return []
+  given = tf.convert_to_tensor(given, tf.int64)
+  is_met = tf.equal(given, ANY) | tf.equal(given, found)
+  return [_Rule(is_met, sentence, found, wanted=given, unit=unit)]
+
+
+def require_valid(
+  contents: tf.Tensor,
+  header: Header,
+  channels: tf.Tensor | int = ANY,
+  sample_rate_hz: tf.Tensor | int = ANY,
+  source: tf.Tensor | str = "",
+) -> tf.Tensor:
   """Checks every rule.
 
   Args:
     contents: Bytes of the file, a scalar string.
     header: What `read_header` read from them.
+    channels: How many channels there must be, an int64 scalar, or `ANY`.
+    sample_rate_hz: What the sample rate must be, an int64 scalar, or `ANY`.
+    source: Name of the file for messages, a scalar string, or "".
 
   Returns:
-    The block align, at least 1. What could fail on nonsense must depend on it,
-    and so on the check.
+    The size of a sample frame in bytes, at least 1. What could fail on nonsense
+    must depend on it, and so on the check.
 
   Raises:
     tf.errors.InvalidArgumentError: When run, with the sentence of the first
       rule that is not met.
   """
-  rules = [*_chunk_rules(contents, header), *_format_rules(header)]
+  rules = [
+    *_chunk_rules(contents, header),
+    *_format_rules(header),
+    *_given_rule(
+      channels,
+      header.channels,
+      "there must be {} channels. Got: ",
+      " in the file",
+    ),
+    *_given_rule(
+      sample_rate_hz,
+      header.sample_rate,
+      "the sample rate must be {} Hz. Got: ",
+      " Hz in the file",
+    ),
+  ]
   is_met = tf.stack([rule.is_met for rule in rules])
-  gots = tf.stack([rule.got for rule in rules])
+  gots = tf.stack(
+    [header.length if rule.got is None else rule.got for rule in rules]
+  )
 
-  def fail() -> tf.Tensor:
+  def message() -> tf.Tensor:
     first = tf.where(~is_met)[0, 0]
-    is_field = tf.gather([rule.is_field for rule in rules], first)
-    byte = tf.gather(_int64([rule.byte for rule in rules]), first)
-    byte += tf.where(is_field, header.fmt_at, 0)
-    num_quoted = tf.gather(_int64([rule.num_quoted for rule in rules]), first)
+
+    def pick(name: str) -> tf.Tensor:
+      return tf.gather([getattr(rule, name) for rule in rules], first)
+
+    byte = tf.cast(pick("byte"), tf.int64)
+    byte += tf.where(pick("is_field"), header.fmt_at, 0)
+    num_quoted = tf.cast(pick("num_quoted"), tf.int64)
     quoted = tf.strings.substr(contents, tf.maximum(byte, 0), num_quoted)
-    quoted = tf.cast(tf.io.decode_raw(quoted, tf.uint8), tf.int32)
-    # A message that is not UTF-8 cannot become a Python exception.
-    quoted = tf.strings.reduce_join(tf.gather(_SPELLING, quoted))
     got = tf.strings.as_string(tf.gather(gots, first))
     place = tf.strings.join([" at byte ", tf.strings.as_string(byte)])
-    message = tf.strings.join(
+    wanted = tf.strings.as_string(pick("wanted"))
+    return tf.strings.join(
       [
+        _named(source),
         "wav: ",
-        tf.gather([rule.sentence for rule in rules], first),
-        tf.where(num_quoted > 0, quoted, got),
-        tf.where(byte < 0, "", place),
+        tf.strings.regex_replace(pick("sentence"), r"\{\}", wanted),
+        tf.where(num_quoted > 0, _spell(quoted), got),
+        tf.where(byte < 0, pick("unit"), place),
         ".",
       ]
     )
-    with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
-      return tf.identity(header.block_align)
+
+  def fail() -> tf.Tensor:
+    text = wav_chunk_ops.outlined(message)()
+    with tf.control_dependencies([tf.debugging.Assert(False, [text])]):
+      return tf.identity(header.frame_size)
 
   return tf.cond(
-    tf.reduce_all(is_met), lambda: tf.identity(header.block_align), fail
+    tf.reduce_all(is_met), lambda: tf.identity(header.frame_size), fail
   )
+
+
+def _spell(text: tf.Tensor) -> tf.Tensor:
+  """Returns any bytes as ASCII."""
+  codes = tf.cast(tf.io.decode_raw(text, tf.uint8), tf.int32)
+  return tf.strings.reduce_join(tf.gather(_SPELLING, codes))
+
+
+def _named(source: tf.Tensor | str) -> tf.Tensor | str:
+  """Returns what a message starts with."""
+  if isinstance(source, str) and not source:
+    return ""
+  # A message that is not UTF-8 cannot become a Python exception.
+  text = tf.strings.unicode_transcode(source, "UTF-8", "UTF-8", "ignore")
+  text = tf.where(tf.equal(text, source), source, _spell(source))
+  # `errors.sentence` takes these for the end of a word.
+  text = tf.strings.regex_replace(text, r"\] \[", "]%20[")
+  return tf.where(tf.equal(source, ""), "", tf.strings.join([text, ": "]))

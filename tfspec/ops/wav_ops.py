@@ -12,6 +12,8 @@ References:
   [3] EBU Tech 3306, "RF64: An extended file format for audio data", 2018.
   [4] ITU-T G.711, "Pulse code modulation (PCM) of voice frequencies", 1988:
       A-law and mu-law.
+  [5] R. W. Dobson, "AMB Ambisonic file format", 2001: the sub-format GUIDs of
+      B-format.
 """
 
 import functools
@@ -28,9 +30,9 @@ def decode_wav(
   contents: tf.Tensor,
   channels: int | None = None,
   sample_rate_hz: int | None = None,
-  name: str | None = None,
   *,
   return_missing: bool = False,
+  name: str | None = None,
 ) -> tuple[tf.Tensor, ...]:
   r"""Decodes a WAV file into signals and their sample rate.
 
@@ -39,20 +41,31 @@ def decode_wav(
 
   | encoding (bits)           | range of `signals`                             |
   |---------------------------|------------------------------------------------|
-  | PCM (8, 16, 24)           | [-1, 1)                                        |
-  | PCM (32)                  | [-1, 1]: the top 64 values round to 1          |
-  | A-law (8), mu-law (8) [4] | (-1, 1)                                        |
+  | PCM (1 to 24)             | [-1, 1)                                        |
+  | PCM (25 to 32)            | [-1, 1]: the top 64 values round to 1          |
+  | A-law, mu-law [4]         | (-1, 1)                                        |
   | IEEE float (32, 64)       | as stored, infinities and NaN included; from   |
   |                           | 64 bits, what is below 1.2e-38 reads as 0      |
 
-  The file may be RIFF [1] or RF64 [3], its format plain or extensible [2], its
-  chunks in any order; the first `fmt ` and the first `data` chunk count, and
-  both must be among the first 1024 chunks. A data chunk that states more bytes
-  than there are, as in a cut file or a stream of unknown size (0xFFFFFFFF),
-  reaches to the end of `contents`; so does a data size of 0, unless the RIFF
-  size accounts for every byte of `contents` and so confirms it. Bytes after the
-  data and an incomplete last sample frame are dropped. The number of valid bits
-  in an extensible format changes nothing: such samples are left-justified.
+  PCM samples fill the next whole number of bytes, left-justified: 12 bits stand
+  at the top of 16, 20 at the top of 24. The number of valid bits in an
+  extensible format changes nothing. A-law and mu-law samples have 8 bits,
+  whatever the header says of bits and block align. In other encodings a block
+  align that is too small, such as 0 or 1, is taken for a slip; one that is too
+  large is refused.
+
+  The file may be RIFF [1] or RF64 [3], its format plain, extensible [2] or that
+  of Ambisonic B-format [5], its chunks in any order. The first `fmt ` and the
+  first `data` chunk count, and both must be among the first 1024 chunks. Two
+  `fmt ` chunks ahead of the data must be the same. Bytes after the data and an
+  incomplete last sample frame are dropped.
+
+  The stated size of the data holds. If there are fewer bytes, the file was cut:
+  it is read up to its end, and `missing_samples` says what is not there. Two
+  kinds of size say nothing, so that the data reaches to the end: one within
+  64 KiB of 2 or 4 GiB, as programs write ahead of a stream; and 0, unless
+  chunks follow, up to the end of `contents`, or the RIFF size accounts for
+  every byte: then the file is empty.
 
   >>> header = b"RIFF\x28\0\0\0WAVEfmt \x10\0\0\0"
   >>> header += b"\x01\0\x02\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x10\0"
@@ -66,87 +79,139 @@ def decode_wav(
     channels: How many channels the file must have, or None for any. With it
       the result has a static number of channels.
     sample_rate_hz: The sample rate that the file must have, or None for any.
+    return_missing: Whether to return `missing_samples` too.
     name: Name of the scope of the ops. Defaults to "decode_wav".
-    return_missing: Whether to return what is missing too.
 
   Returns:
     `(signals, sample_rate_hz)`: a float32 `[samples, channels]` tensor, and an
-    int32 scalar in Hz. With `return_missing` also an int64 scalar: the samples
-    of each channel that the header promises beyond those that are there.
+    int32 scalar in Hz. With `return_missing` a third, `missing_samples`, an
+    int64 scalar: how many samples of each channel the header promises beyond
+    those that are there. It is 0 for a whole file and for a stream. A sample
+    frame that is cut counts as missing.
 
   Raises:
-    ValueError: If `contents` is known to be no scalar.
+    ValueError: If `contents` is known to be no scalar, or `channels` or
+      `sample_rate_hz` is less than 1.
     tf.errors.InvalidArgumentError: When run, if `contents` is no WAV file, or a
       malformed one, or one of another encoding, or has other channels or
       another sample rate. The message is a sentence that starts with "wav:" and
       names the rule, the value and its byte.
   """
   with tf.name_scope(name or "decode_wav"):
-    contents = tf.convert_to_tensor(contents, tf.string, name="contents")
-    if contents.shape.rank not in (0, None):
-      raise ValueError(
-        f"contents must be a scalar. Got: shape={contents.shape}."
-      )
-    signals, rate, missing = _decode_anywhere(contents)
-    if channels is not None:
-      found = tf.shape(signals)[1]
-      signals = errors.require(
-        signals,
-        tf.equal(found, channels),
-        f"wav: there must be {channels} channels. Got: ",
-        found,
-        " in the file.",
-      )
-      signals = tf.ensure_shape(signals, [None, channels])
-    if sample_rate_hz is not None:
-      signals = errors.require(
-        signals,
-        tf.equal(rate, sample_rate_hz),
-        f"wav: the sample rate must be {sample_rate_hz} Hz. Got: ",
-        rate,
-        " Hz in the file.",
-      )
-    return (signals, rate, missing) if return_missing else (signals, rate)
+    *results, missing = decode(contents, channels, sample_rate_hz)
+    return (*results, missing) if return_missing else tuple(results)
 
 
-def num_samples(contents: tf.Tensor, name: str | None = None) -> tf.Tensor:
-  """Returns how many samples a channel of a WAV file has, decoding none.
+def decode(
+  contents: tf.Tensor,
+  channels: int | None = None,
+  sample_rate_hz: int | None = None,
+  source: tf.Tensor | str = "",
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """Decodes as `decode_wav` does, for a source that messages name.
+
+  Args:
+    contents: See `decode_wav`, as for the rest.
+    channels: How many channels the file must have, or None for any.
+    sample_rate_hz: The sample rate that the file must have, or None for any.
+    source: What messages start with, such as the path: a scalar string, or ""
+      for nothing. Bytes that are not UTF-8 are spelled as in a URL.
+
+  Returns:
+    `(signals, sample_rate_hz, missing_samples)`.
+  """
+  given = {"channels": channels, "sample_rate_hz": sample_rate_hz}
+  for name, value in given.items():
+    if value is not None and value < 1:
+      raise ValueError(f"{name} must be at least 1. Got: {name}={value}.")
+  contents = tf.convert_to_tensor(contents, tf.string, name="contents")
+  if contents.shape.rank not in (0, None):
+    raise ValueError(f"contents must be a scalar. Got: shape={contents.shape}.")
+  numbers = [
+    wav_header_ops.ANY if value is None else value for value in given.values()
+  ]
+  signals, *others = _decode_anywhere(contents, numbers, source)
+  if channels is not None:
+    signals = tf.ensure_shape(signals, [None, channels])
+  return signals, *others
+
+
+def read_sizes(
+  contents: tf.Tensor, name: str | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns how many samples a WAV file has and misses, decoding none.
 
   Args:
     contents: Scalar string, the bytes of a file, fewer than 2 GiB.
-    name: Name of the scope of the ops. Defaults to "num_samples".
+    name: Name of the scope of the ops. Defaults to "read_sizes".
 
   Returns:
-    Int64 scalar: the length of what `decode_wav` returns.
+    `(num_samples, missing_samples)`, int64 scalars: the length of the signals
+    that `decode_wav` returns, and its `missing_samples`.
 
   Raises:
     tf.errors.InvalidArgumentError: When run, if `contents` is no WAV file, or a
       malformed one, or one of another encoding, as in `decode_wav`.
   """
-  with tf.name_scope(name or "num_samples"):
+  with tf.name_scope(name or "read_sizes"):
     contents = tf.ensure_shape(contents, [])
     header = wav_header_ops.read_header(contents)
-    block_align = wav_header_ops.require_valid(contents, header)
-    return header.data_size // block_align
+    return _sizes(header, wav_header_ops.require_valid(contents, header))
 
 
-def _decode_anywhere(contents: tf.Tensor) -> tuple[tf.Tensor, ...]:
+def num_samples(contents: tf.Tensor, name: str | None = None) -> tf.Tensor:
+  """Returns the number of samples: the first of `read_sizes`."""
+  return read_sizes(contents, name or "num_samples")[0]
+
+
+def missing_samples(contents: tf.Tensor, name: str | None = None) -> tf.Tensor:
+  """Returns the number of missing samples: the second of `read_sizes`."""
+  return read_sizes(contents, name or "missing_samples")[1]
+
+
+def _sizes(
+  header: wav_header_ops.Header, frame_size: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+  promised, available = header.data_size, header.available
+  there = tf.minimum(promised, available) // frame_size
+  # Rounded up: a cut frame is missing.
+  missing = -(-promised // frame_size) - there
+  return there, tf.where(promised > available, missing, 0)
+
+
+def _decode_anywhere(
+  contents: tf.Tensor, numbers: list[int], source: tf.Tensor | str
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   if not tf.executing_eagerly():
-    return _decode(contents)
+    return _decode(contents, *numbers, source)
   # Eagerly, the many small ops would cost ten times what one function does.
+  is_any = (
+    isinstance(source, str)
+    and not source
+    and numbers == [wav_header_ops.ANY] * 2
+  )
   try:
-    return _decode_as_function(contents)
+    if is_any:
+      return _decode_as_function(contents)
+    return _decode_given_as_function(contents, *numbers, source)
   except tf.errors.InvalidArgumentError as e:
     sentence = errors.sentence(e)  # Without the graph that nobody asked for.
     raise tf.errors.InvalidArgumentError(None, None, sentence) from None
 
 
-def _decode(contents: tf.Tensor) -> tuple[tf.Tensor, ...]:
+def _decode(
+  contents: tf.Tensor,
+  channels: tf.Tensor | int,
+  sample_rate_hz: tf.Tensor | int,
+  source: tf.Tensor | str,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   contents = tf.ensure_shape(contents, [])
   header = wav_header_ops.read_header(contents)
-  block_align = wav_header_ops.require_valid(contents, header)
-  num_frames = header.data_size // block_align
-  raw = tf.strings.substr(contents, header.data_at, num_frames * block_align)
+  frame_size = wav_header_ops.require_valid(
+    contents, header, channels, sample_rate_hz, source
+  )
+  num_frames, missing = _sizes(header, frame_size)
+  raw = tf.strings.substr(contents, header.data_at, num_frames * frame_size)
   signals = tf.switch_case(
     tf.argmax(tf.cast(header.is_encoding, tf.int32), output_type=tf.int32),
     [
@@ -155,14 +220,24 @@ def _decode(contents: tf.Tensor) -> tuple[tf.Tensor, ...]:
     ],
   )
   signals = tf.reshape(signals, tf.stack([num_frames, header.channels]))
-  with tf.control_dependencies([block_align]):
+  with tf.control_dependencies([frame_size]):
     sample_rate = tf.cast(header.sample_rate, tf.int32)
-  return signals, sample_rate, header.missing_size // block_align
+  return signals, sample_rate, missing
 
 
+_STRING = tf.TensorSpec([], tf.string)
+_NUMBER = tf.TensorSpec([], tf.int64)
+# Default arguments of a function would cost at each call.
 _decode_as_function = tf.function(
+  lambda contents: _decode(
+    contents, wav_header_ops.ANY, wav_header_ops.ANY, ""
+  ),
+  input_signature=[_STRING],
+  autograph=False,
+)
+_decode_given_as_function = tf.function(
   _decode,
-  input_signature=[tf.TensorSpec([], tf.string)],
+  input_signature=[_STRING, _NUMBER, _NUMBER, _STRING],
   autograph=False,
 )
 
