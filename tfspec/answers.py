@@ -355,14 +355,14 @@ def _graph(exported: Exportable) -> Callable[..., Mapping[str, tf.Tensor]]:
   shape = exported.signals_shape
   if len(shape) == 2:
     shape.insert(3 - exported.time_axis, 1)
-  return tf.function(
-    exported.predict,
-    autograph=False,
-    input_signature=[
-      tf.TensorSpec(shape, tf.float32),
-      tf.TensorSpec([None], tf.int32),
-    ],
-  )
+  predict = exported.function(exported.predict)
+
+  def run(signals: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
+    with exported.as_in_keras():
+      return predict(signals, lengths)
+
+  specs = [tf.TensorSpec(shape), tf.TensorSpec([None], tf.int32)]
+  return tf.function(run, autograph=False, input_signature=specs)
 
 
 def plain(outputs: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:

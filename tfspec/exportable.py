@@ -3,12 +3,12 @@
 import contextlib
 import dataclasses
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from tfspec import files, layers, serving_requests
+from tfspec import files, layers, process_state, serving_requests
 from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig
 from tfspec.spectrogram import Spectrogram
@@ -56,6 +56,29 @@ class Exportable:
   def takes_lengths(self) -> bool:
     """Whether the model has an input `lengths` beside its signals."""
     return self.model is not None and "lengths" in _inputs_of(self.model)
+
+  @property
+  def is_short(self) -> bool:
+    """Whether the model computes in float16 or bfloat16."""
+    return self.model is not None and _is_short(self.model)
+
+  def function(
+    self, run: Callable, jit_compile: bool = False
+  ) -> tf.types.experimental.PolymorphicFunction:
+    """Returns a function of the model, to be called inside `as_in_keras`."""
+    attributes = {"_noinline": True} if self.is_short else None
+    return tf.function(
+      run,
+      autograph=False,
+      jit_compile=jit_compile,
+      experimental_attributes=attributes,
+    )
+
+  def as_in_keras(self) -> contextlib.AbstractContextManager:
+    """Lets functions that are called inside round as Keras does."""
+    return (
+      process_state.unfused() if self.is_short else contextlib.nullcontext()
+    )
 
   def with_channels(self, signals: tf.Tensor) -> tf.Tensor:
     """Gives signals of `signals_shape` a channels axis if they have none."""
@@ -208,6 +231,12 @@ def written_aside(target: str) -> Iterator[str]:
     elif tf.io.gfile.exists(partial):
       tf.io.gfile.remove(partial)
     raise
+
+
+def _is_short(layer: Any) -> bool:
+  return layer.compute_dtype in ("float16", "bfloat16") or any(
+    map(_is_short, getattr(layer, "layers", []))
+  )
 
 
 def _is_here(value: tf.Tensor) -> bool:

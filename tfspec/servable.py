@@ -84,10 +84,9 @@ class Servable(tf.Module):
     self._samples = exported.samples
     self._axis = exported.time_axis
     self.batching = batching
-    self._jit_compile = jit_compile
-    self._answer = self._compiled(self._spectrogram)
+    self._answer = exported.function(self._spectrogram, jit_compile)
     if self.model is not None:
-      self._answer = self._by_rows(exported.predict)
+      self._answer = self._by_rows(exported.predict, jit_compile)
     self.functions = {
       "serving_default": self._of_signals(self._float),
       "pcm16": self._of_signals(self._pcm16, tf.int16),
@@ -98,49 +97,56 @@ class Servable(tf.Module):
     }
     if has_inside:
       silence = self.spectrogram.config.silence
-      inside = self._by_rows(exported.inside, silence)
+      inside = self._by_rows(exported.inside, jit_compile, silence)
       self.functions["spectrogram"] = self._of_signals(
         lambda signals, lengths: inside(*self._check(signals, lengths))
       )
 
-  def _compiled(
-    self, run: _Answer
-  ) -> tf.types.experimental.PolymorphicFunction:
-    return _function(run, jit_compile=self._jit_compile)
-
-  def _by_rows(self, run: _Answer, fill: float = 0.0) -> _Answer:
+  def _by_rows(
+    self, run: _Answer, jit_compile: bool, fill: float = 0.0
+  ) -> _Answer:
     """Returns a model as a function of rows that do not see each other.
 
     Args:
       run: Calls the model with what it can take in one call.
+      jit_compile: Whether XLA compiles that.
       fill: What stands behind results whose size depends on the length.
     """
-    function = self._compiled(run)
+    function = self.exported.function(run, jit_compile)
 
     def answer(signals: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
       samples = tf.shape(signals)[self._axis]
       own = tf.sequence_mask(lengths, samples)
       own = tf.expand_dims(own, 3 - self._axis)
       signals = tf.where(own, signals, 0.0)
-      if self.batching == "batch":
-        outputs = function(signals, lengths)
-      else:
-        sizes = None
-        if self._samples is not None:
-          sizes = tf.fill(tf.shape(lengths), samples)
-        outputs = group_ops.map_groups(
-          function,
-          signals,
-          lengths,
-          self._axis,
-          sizes,
-          self.batching == "row",
-          self._samples or self._limits.min_samples,
-          fill,
-        )
+      with self.exported.as_in_keras():
+        outputs = self._call(function, signals, lengths, fill)
       return self._check_answer(outputs)
 
     return answer
+
+  def _call(
+    self,
+    function: tf.types.experimental.PolymorphicFunction,
+    signals: tf.Tensor,
+    lengths: tf.Tensor,
+    fill: float,
+  ) -> dict[str, tf.Tensor]:
+    if self.batching == "batch":
+      return function(signals, lengths)
+    sizes = None
+    if self._samples is not None:
+      sizes = tf.fill(tf.shape(lengths), self._samples)
+    return group_ops.map_groups(
+      function,
+      signals,
+      lengths,
+      self._axis,
+      sizes,
+      self.batching == "row",
+      self._samples or self._limits.min_samples,
+      fill,
+    )
 
   def _of_signals(
     self, run: Callable, dtype: tf.DType = tf.float32
