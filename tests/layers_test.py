@@ -3,6 +3,7 @@
 import pathlib
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -227,6 +228,29 @@ print(tfspec.verify.__name__)
     check=False,
   )
   assert result.stdout == "tfspec.layers\nverify\n", result.stderr
+
+
+def test_file_of_an_older_version_keeps_its_padding(tmp_path):
+  signals = keras.Input((None, 1))
+  lengths = keras.Input((), dtype="int32")
+  values, _ = Ours(frame_length=64)(signals, lengths)
+  model = keras.Model([signals, lengths], values)
+  model.save(tmp_path / "new.keras")
+  with (
+    zipfile.ZipFile(tmp_path / "new.keras") as new,
+    zipfile.ZipFile(tmp_path / "old.keras", "w") as old,
+  ):
+    for name in new.namelist():
+      content = new.read(name)
+      if name == "config.json":
+        assert content.count(b', "padding_value": null}') == 1
+        content = content.replace(b', "padding_value": null}', b"}")
+      old.writestr(name, content)
+  inputs = [noise(1, 300, 1), np.array([100], np.int32)]
+  keras.saving.load_model(tmp_path / "old.keras").save(tmp_path / "again.keras")
+  for name, value in (("new", np.log(np.sqrt(1e-7))), ("old", 0), ("again", 0)):
+    loaded = keras.saving.load_model(tmp_path / f"{name}.keras")
+    np.testing.assert_allclose(loaded(inputs)[0, 2:], value, rtol=1e-6)
 
 
 @pytest.mark.parametrize("trainable", [True, False])
