@@ -30,13 +30,14 @@ LAYERS = [
   [
     "tfspec.ops.device_ops",
     "tfspec.ops.shape_ops",
-    "tfspec.ops.spectrum_ops",
     "tfspec.ops.group_ops",
     "tfspec.ops.wav_chunk_ops",
   ],
+  ["tfspec.ops.gradient_ops"],
   [
     "tfspec.ops.block_ops",
     "tfspec.ops.padding_ops",
+    "tfspec.ops.spectrum_ops",
     "tfspec.ops.wav_header_ops",
   ],
   ["tfspec.ops.stft_ops", "tfspec.ops.wav_ops"],

@@ -19,7 +19,9 @@ class Spectrogram(tf.Module):
   It runs eagerly, inside `tf.function`, with `jit_compile=True`, in
   `tf.data.Dataset.map` and in a SavedModel, with the same result within the
   published error bound. The definition is that of
-  `keras.layers.STFTSpectrogram` [1].
+  `keras.layers.STFTSpectrogram` [1]. It is differentiable with respect to the
+  signals and the trained kernels, to any order, by `tf.GradientTape`,
+  `tf.autodiff.ForwardAccumulator` and inside `tf.vectorized_map`.
 
   Attributes:
     config: The `SpectrogramConfig`.

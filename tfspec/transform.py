@@ -40,6 +40,10 @@ def stft(
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns the short-time Fourier transform as two real tensors.
 
+  It is differentiable with respect to the signals, to any order, by
+  `tf.GradientTape`, `tf.autodiff.ForwardAccumulator` and inside
+  `tf.vectorized_map`.
+
   Args:
     signals: `[..., samples]`, float16, bfloat16, float32 or float64. The two
       short dtypes are computed in float32. There is no channels axis: rank 2 is

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfspec.ops import device_ops, shape_ops
+from tfspec.ops import device_ops, gradient_ops, shape_ops
 
 Results = tuple[tf.Tensor, ...]
 
@@ -31,8 +31,9 @@ def in_blocks(
   A block is a number of whole clips, or a part of one clip. A graph computes
   blocks side by side if it runs on a CPU, each on one thread; XLA, and eager
   code, compute them one after the other. Other devices, and graphs that XLA
-  compiles after they were traced without it, take all frames at once. So does
-  the gradient, which transforms them again.
+  compiles after they were traced without it, take all frames at once. So do
+  forward mode, `tf.vectorized_map`, and the gradient, which transforms them
+  again.
 
   Args:
     transform: Turns frames `[..., fft_length]` into a tuple of tensors
@@ -61,11 +62,14 @@ def in_blocks(
     )
     return tuple(r[tf.newaxis] for r in results) if single else results
 
+  def at_once(signals: tf.Tensor) -> Results:
+    return transform_all(signals[:, :covered])
+
   compiled = device_ops.is_compiled_for_cpu()
   most = _BLOCK_SIZE // fft_length
   # What is compiled is faster in blocks even if there is but one.
   if batch * num_frames <= (0 if compiled else most):
-    return transform_all(signals[:, :covered])
+    return at_once(signals)
   blocks = Blocks.of(batch, num_frames, frame_length, frame_step, most)
 
   def in_turn(signals: tf.Tensor) -> Results:
@@ -79,13 +83,10 @@ def in_blocks(
       transform_block, signals, (blocks.clips, blocks.frames, fft_length)
     )
 
-  @tf.custom_gradient
+  @gradient_ops.custom_gradient(at_once)
   def compute(signals: tf.Tensor) -> tuple[Results, Callable]:
-    def gradient(*upstream: tf.Tensor) -> tf.Tensor:
-      with tf.GradientTape() as tape:
-        tape.watch(signals)
-        results = transform_all(signals[:, :covered])
-      return tape.gradient(results, signals, upstream)
+    def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
+      return gradient_ops.pullback(at_once, [signals], upstream)
 
     # Loops and calls have no gradient of their own, and two tapes ask for one.
     constant = tf.stop_gradient(signals)
@@ -94,13 +95,15 @@ def in_blocks(
     if tf.executing_eagerly():
       if device_ops.sees_only_cpus():
         return blocks.one_by_one(transform_all, constant), gradient
-      return transform_all(constant[:, :covered]), gradient
+      return at_once(constant), gradient
+    if device_ops.is_traced_for_dataset():
+      return blocks.side_by_side(transform_all, constant), gradient
     # 0 for a graph on a CPU. For other devices and XLA 1; of the two branches
     # XLA then compiles the second alone.
     other = tf.raw_ops.DeviceIndex(device_names=["CPU"])
     branches = [
       lambda: blocks.side_by_side(transform_all, constant),
-      lambda: transform_all(constant[:, :covered]),
+      lambda: at_once(constant),
     ]
     return tf.switch_case(other, branches), gradient
 
@@ -217,13 +220,13 @@ class Blocks:
 
     # One row is written faster than a matrix, but has less than 2^31 values.
     # Not `tf.zeros`, which may become a constant, and is then copied before it
-    # is written to.
+    # is written to; not `Empty`, which is stateful.
     shapes = [[self.batch, self.num_frames, r.shape[-1]] for r in call.outputs]
+    zero = _unknown_zero(signals)
     results = [
-      tf.raw_ops.Empty(
-        shape=[math.prod(s)] if math.prod(s) < 1 << 31 else [s[0] * s[1], s[2]],
-        dtype=r.dtype,
-        init=True,
+      tf.fill(
+        [math.prod(s)] if math.prod(s) < 1 << 31 else [s[0] * s[1], s[2]],
+        tf.cast(zero, r.dtype),
       )
       for s, r in zip(shapes, call.outputs, strict=True)
     ]
@@ -282,10 +285,9 @@ class Blocks:
       ]
       return i + 1, results, scratch
 
-    # A zero that XLA cannot know. Memory that is filled with a constant takes
-    # longer to write to afterwards, as if that had gone past the cache.
-    a, b = signals[0, 0], signals[-1, -1]
-    zero = (a < b) & (b < a)
+    # Memory that XLA fills with a constant takes longer to write to afterwards,
+    # as if that had gone past the cache.
+    zero = _unknown_zero(signals)
     results = [
       tf.fill(
         [self.batch, self.num_frames, values.shape[-1]],
@@ -357,6 +359,12 @@ class Blocks:
     # The last block ends where the batch does.
     before = clips - self.clips
     return tf.concat([values[:before], values[before - self.batch :]], axis=0)
+
+
+def _unknown_zero(signals: tf.Tensor) -> tf.Tensor:
+  """Returns False, which no compiler can know."""
+  first, last = signals[0, 0], signals[-1, -1]
+  return (first < last) & (last < first)
 
 
 def calls(

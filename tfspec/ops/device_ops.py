@@ -1,7 +1,17 @@
 """What the graph that is being traced is meant for, as far as that is known."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
+from tensorflow.python.ops import (
+  control_flow_util,
+  control_flow_v2_func_graphs,
+)
+
+try:
+  from tensorflow.python.eager import forwardprop_util
+except ImportError:
+  forwardprop_util = None
 
 
 def is_tpu() -> bool:
@@ -37,3 +47,47 @@ def is_compiled_for_cpu() -> bool:
   graph = tf.compat.v1.get_default_graph()
   compiled = control_flow_util.GraphOrParentsInXlaContext(graph)
   return compiled and not is_tpu() and sees_only_cpus()
+
+
+def is_traced_for_dataset() -> bool:
+  """Returns whether the graph that is being traced is a function of `tf.data`.
+
+  Such a function runs on the CPU. It must have no stateful operation, or the
+  iterator cannot be saved in a checkpoint. A `tf.function` that it calls does
+  not count, as its trace is used elsewhere too.
+  """
+  graph = tf.compat.v1.get_default_graph()
+  # The branches of a condition and the body of a loop are graphs too.
+  while isinstance(graph, control_flow_v2_func_graphs.ControlFlowFuncGraph):
+    graph = graph.outer_graph
+  # `tf.data` names its functions after the transformation, such as
+  # `Dataset.map()`. If that ever changes, this is False, and graphs keep their
+  # stateful operation.
+  name = getattr(graph, "name", "")
+  return name.startswith(("Dataset_", "tf_data_experimental_"))
+
+
+def has_tangents(tensors: Sequence[tf.Tensor]) -> bool:
+  """Returns whether a `tf.autodiff.ForwardAccumulator` follows the tensors.
+
+  True if that is not known.
+  """
+  if forwardprop_util is None:
+    return True
+  return bool(forwardprop_util.pack_tangents(list(tensors)).tangents)
+
+
+def is_vectorized() -> bool:
+  """Returns whether `tf.vectorized_map` will rewrite what is being traced.
+
+  So do `jacobian` and `batch_jacobian` of a tape. A `tf.function` that was
+  traced before, and is called in there, does not know of it.
+  """
+  graph = tf.compat.v1.get_default_graph()
+  while graph is not None:
+    # The scope in which TensorFlow traces what it rewrites.
+    scopes = graph.get_name_scope().split("/")
+    if any(scope.startswith("loop_body") for scope in scopes):
+      return True
+    graph = getattr(graph, "outer_graph", None)
+  return False

@@ -12,6 +12,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfspec.ops import gradient_ops
+
 
 def power(
   real: tf.Tensor, imag: tf.Tensor, name: str | None = None
@@ -51,12 +53,22 @@ def magnitude(
     magnitude is not above it; infinite above 1.8e19 in float32.
   """
 
-  @tf.custom_gradient
+  def values(power: tf.Tensor) -> tf.Tensor:
+    return tf.maximum(tf.sqrt(power), floor)
+
+  def plain(power: tf.Tensor) -> tf.Tensor:
+    return _with_derivatives_of(
+      tf.sqrt(tf.maximum(power, floor**2))
+      + _where_below(power, floor**2, power) * (0.5 / floor),
+      values(tf.stop_gradient(power)),
+    )
+
+  @gradient_ops.custom_gradient(plain)
   def root(power: tf.Tensor) -> tuple:
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
       return 0.5 * upstream / tf.sqrt(tf.maximum(power, floor**2))
 
-    return tf.maximum(tf.sqrt(power), floor), gradient
+    return values(power), gradient
 
   with tf.name_scope(name or "magnitude"):
     return root(power)
@@ -79,16 +91,26 @@ def log(power: tf.Tensor, floor: float, name: str | None = None) -> tf.Tensor:
     float32.
   """
 
-  @tf.custom_gradient
+  def values(power: tf.Tensor) -> tf.Tensor:
+    # Devices differ in the last digit of a logarithm: the floor is given, not
+    # computed. The inner maximum only keeps infinities out, which debuggers
+    # would stop at.
+    halves = 0.5 * tf.math.log(tf.maximum(power, 0.5 * floor**2))
+    return tf.maximum(halves, math.log(floor))
+
+  def plain(power: tf.Tensor) -> tf.Tensor:
+    return _with_derivatives_of(
+      0.5 * tf.math.log(tf.maximum(power, floor**2))
+      + _where_below(power, floor**2, power) * (0.5 / floor**2),
+      values(tf.stop_gradient(power)),
+    )
+
+  @gradient_ops.custom_gradient(plain)
   def half_log(power: tf.Tensor) -> tuple:
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
       return 0.5 * upstream / tf.maximum(power, floor**2)
 
-    # Devices differ in the last digit of a logarithm: the floor is given, not
-    # computed. The inner maximum only keeps infinities out, which debuggers
-    # would stop at.
-    values = 0.5 * tf.math.log(tf.maximum(power, 0.5 * floor**2))
-    return tf.maximum(values, math.log(floor)), gradient
+    return values(power), gradient
 
   with tf.name_scope(name or "log"):
     return half_log(power)
@@ -141,7 +163,22 @@ def angle(
   """
   tiny = np.finfo(real.dtype.as_numpy_dtype).tiny
 
-  @tf.custom_gradient
+  def plain(real: tf.Tensor, imag: tf.Tensor) -> tf.Tensor:
+    # Below the smallest normal number no function has the published derivatives
+    # as well as those of them; second derivatives are 0 there.
+    size = tf.stop_gradient(power(real, imag))
+    x, y = tf.stop_gradient(real), tf.stop_gradient(imag)
+    return _with_derivatives_of(
+      tf.math.atan2(
+        imag - _where_below(size, tiny, imag),
+        real + _where_below(size, tiny, 1.0 - real),
+      )
+      + _where_below(size, tiny, x) / tiny * imag
+      - _where_below(size, tiny, y) / tiny * real,
+      tf.math.atan2(y, x),
+    )
+
+  @gradient_ops.custom_gradient(plain)
   def phase(real: tf.Tensor, imag: tf.Tensor) -> tuple:
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
       size = tf.maximum(power(real, imag), tiny)
@@ -167,3 +204,24 @@ def stft(
     `[..., 2 * num_bins]`.
   """
   return tf.concat([real, imag], axis=-1, name=name)
+
+
+def _with_derivatives_of(source: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+  """Returns values of no derivative, with the derivatives of a source."""
+  constant = tf.stop_gradient(source)
+  # The difference of infinities would be NaN.
+  zero = tf.where(
+    tf.math.is_inf(constant), tf.zeros_like(source), source - constant
+  )
+  return values + zero
+
+
+def _where_below(
+  power: tf.Tensor, limit: float, values: tf.Tensor
+) -> tf.Tensor:
+  """Returns the values where the power is below a limit, and 0 elsewhere."""
+  # Not a product with 0 or 1: a graph may reorder products, and 0 times what
+  # then overflows is NaN. In a graph, two accumulators fail if they follow what
+  # is compared.
+  below = tf.stop_gradient(power) < limit
+  return tf.where(below, values, tf.zeros_like(values))

@@ -4,13 +4,14 @@ All of them take signals `[..., samples]`, keep one error bound, and give zero
 frames for clips that have none. Lengths must be resolved and valid.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from tfspec.ops import block_ops, device_ops, shape_ops
+from tfspec.ops import block_ops, device_ops, gradient_ops, shape_ops
 
 # What an engine makes of the parts of a spectrum, the real one first.
 Finish = Callable[..., tuple[tf.Tensor, ...]]
@@ -175,22 +176,27 @@ def _products(
   batch, num_frames, _ = shape_ops.dims(frames)
   frames = tf.reshape(frames, [-1, frame_length])
 
-  def multiply(frames: tf.Tensor, *kernels: tf.Tensor) -> list[tf.Tensor]:
-    return [
-      _sum(
-        [
-          _multiply(frames[:, start : start + cut.shape[0]], cut, precision)
-          for start, cut in _cuts(kernel, flat)
-        ]
-      )
-      for kernel in kernels
-    ]
-
+  multiply = functools.partial(_multiply_all, precision=precision, flat=flat)
   if precision == "default":
-    values = _with_gradient(multiply, frames, kernels)
+    values = _with_gradient(multiply, multiply, frames, kernels)
   else:
     values = multiply(frames, *kernels)
   return [tf.reshape(v, [batch, num_frames, num_bins]) for v in values]
+
+
+def _multiply_all(
+  frames: tf.Tensor, *kernels: tf.Tensor, precision: str, flat: bool
+) -> list[tf.Tensor]:
+  """Returns the product of frames `[count, frame_length]` with each kernel."""
+  return [
+    _sum(
+      [
+        _multiply(frames[:, start : start + cut.shape[0]], cut, precision)
+        for start, cut in _cuts(kernel, flat)
+      ]
+    )
+    for kernel in kernels
+  ]
 
 
 def _frames(
@@ -231,7 +237,12 @@ def _convolve(
   # For the gradient alone; XLA leaves out what nothing needs.
   frames = _frames(signals, frame_length, frame_step)
 
-  @tf.custom_gradient
+  def of_frames(
+    frames: tf.Tensor, signals: tf.Tensor, *kernels: tf.Tensor
+  ) -> tuple[tf.Tensor, ...]:
+    return finish(*_products(signals, kernels, frame_step, "default", flat))
+
+  @gradient_ops.custom_gradient(of_frames)
   def compute(
     frames: tf.Tensor, signals: tf.Tensor, *kernels: tf.Tensor
   ) -> tuple:
@@ -255,21 +266,28 @@ def _convolve(
 
     values = blocks.in_turn(transform, tf.stop_gradient(signals))
     parts, results = values[: len(kernels)], values[len(kernels) :]
+    # The gradient keeps the parts. Where it is differentiated again by a caller
+    # of the graph, TensorFlow asks for a gradient of what is kept.
+    parts = [tf.stop_gradient(part) for part in parts]
 
     def gradient(*upstream: tf.Tensor) -> list[tf.Tensor | None]:
-      sources = [frames, *kernels]
-      with tf.GradientTape() as tape:
-        tape.watch(sources)
+      def again(
+        frames: tf.Tensor, *kernels: tf.Tensor
+      ) -> tuple[tf.Tensor, ...]:
         rows = tf.reshape(frames, [-1, frame_length])
-        again = _with_gradient(
+        values = _with_gradient(
           lambda *_: [tf.reshape(p, [-1, num_bins]) for p in parts],
+          functools.partial(_multiply_all, precision="default", flat=flat),
           rows,
           kernels,
         )
-        again = finish(*(tf.reshape(p, parts[0].shape) for p in again))
-      slopes = tape.gradient(again, sources, upstream)
+        return finish(*(tf.reshape(v, parts[0].shape) for v in values))
+
+      to_frames, *slopes = gradient_ops.pullback(
+        again, [frames, *kernels], upstream
+      )
       # The signals have their gradient by the frames.
-      return [slopes[0], None, *slopes[1:]]
+      return [to_frames, None, *slopes]
 
     return results, gradient
 
@@ -278,15 +296,17 @@ def _convolve(
 
 def _with_gradient(
   multiply: Callable[..., list[tf.Tensor]],
+  plain: Callable[..., list[tf.Tensor]],
   frames: tf.Tensor,
   kernels: tuple[tf.Tensor, ...],
 ) -> list[tf.Tensor]:
   """Returns `multiply(frames, *kernels)` with the gradient of that product.
 
-  Frames are `[count, frame_length]`, products `[count, num_bins]`.
+  `plain` really multiplies; see `gradient_ops.custom_gradient`. Frames are
+  `[count, frame_length]`, products `[count, num_bins]`.
   """
 
-  @tf.custom_gradient
+  @gradient_ops.custom_gradient(plain)
   def compute(frames: tf.Tensor, *kernels: tf.Tensor) -> tuple:
     def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
       # One product each is faster than the gradients of all the parts.
@@ -359,24 +379,57 @@ def precise_product(
   level = xla_data_pb2.PrecisionConfig.Precision.Value(precision.upper())
   config = xla_data_pb2.PrecisionConfig(operand_precision=[level, level])
 
-  def dot(a: tf.Tensor, b: tf.Tensor, a_axes: list, b_axes: list) -> tf.Tensor:
+  numbers = xla_data_pb2.DotDimensionNumbers(
+    lhs_contracting_dimensions=[frames.shape.rank - 1],
+    rhs_contracting_dimensions=[0],
+  )
+  return xla.dot_general(frames, matrix, numbers, config)
+
+
+@gradient_ops.register("XlaDot")
+def _dot_gradient(
+  op: tf.Operation, upstream: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the gradients of `xla.dot_general` without batch axes."""
+  from tensorflow.compiler.tf2xla.python import xla
+  from tensorflow.compiler.xla import xla_data_pb2
+
+  numbers = xla_data_pb2.DotDimensionNumbers.FromString(
+    op.get_attr("dimension_numbers")
+  )
+  config = xla_data_pb2.PrecisionConfig.FromString(
+    op.get_attr("precision_config")
+  )
+  a, b = op.inputs
+  pairs = list(
+    zip(
+      numbers.lhs_contracting_dimensions,
+      numbers.rhs_contracting_dimensions,
+      strict=True,
+    )
+  )
+  a_kept = [i for i in range(a.shape.rank) if i not in dict(pairs)]
+  b_kept = [j for j in range(b.shape.rank) if j not in dict(pairs).values()]
+  of_a = range(len(a_kept))
+  of_b = range(len(a_kept), len(a_kept) + len(b_kept))
+
+  def dot(a: tf.Tensor, a_axes: list, b: tf.Tensor, b_axes: list) -> tf.Tensor:
     numbers = xla_data_pb2.DotDimensionNumbers(
       lhs_contracting_dimensions=a_axes, rhs_contracting_dimensions=b_axes
     )
     return xla.dot_general(a, b, numbers, config)
 
-  @tf.custom_gradient
-  def product(frames: tf.Tensor, matrix: tf.Tensor) -> tuple:
-    last = frames.shape.rank - 1
-    others = list(range(last))
-    columns = list(range(1, matrix.shape.rank))
+  # The axes of the sum come in the order of the other operand.
+  a_axes = [i for i, _ in sorted(pairs, key=lambda pair: pair[1])]
+  b_axes = [j for _, j in sorted(pairs)]
+  return (
+    _to_axes(dot(upstream, of_b, b, b_kept), a_kept + a_axes),
+    _to_axes(dot(a, a_kept, upstream, of_a), b_axes + b_kept),
+  )
 
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-      return (
-        dot(upstream, matrix, [last - 1 + i for i in columns], columns),
-        dot(frames, upstream, others, others),
-      )
 
-    return dot(frames, matrix, [last], [0]), gradient
-
-  return product(frames, matrix)
+def _to_axes(tensor: tf.Tensor, axes: list[int]) -> tf.Tensor:
+  """Brings axis `i` of a tensor to the place `axes[i]`."""
+  if axes == sorted(axes):
+    return tensor
+  return tf.transpose(tensor, np.argsort(axes))

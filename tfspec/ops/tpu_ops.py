@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfspec.ops import shape_ops, stft_ops
+from tfspec.ops import gradient_ops, shape_ops, stft_ops
 
 
 def kernel(
@@ -115,16 +115,18 @@ def _of_frames(
     signals, kernels[0].shape[0], frame_step, padding
   )
 
-  @tf.custom_gradient
+  def of_frames_alone(frames: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    return function(frames[:, :num_frames], matrix)
+
+  @gradient_ops.custom_gradient(of_frames_alone)
   def compute(frames: tf.Tensor, matrix: tf.Tensor) -> tuple:
     def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
       # Once more, of the frames alone: to multiply again moves fewer bytes than
       # to keep the product. And what is no frame may hold a NaN from behind the
       # last one, which zeros of `upstream` would not stop.
-      with tf.GradientTape() as tape:
-        tape.watch([frames, matrix])
-        values = function(frames[:, :num_frames], matrix)
-      return tape.gradient(values, [frames, matrix], upstream[:, :num_frames])
+      return gradient_ops.pullback(
+        of_frames_alone, [frames, matrix], [upstream[:, :num_frames]]
+      )
 
     return function(frames, matrix), gradient
 
