@@ -154,7 +154,11 @@ def test_predictions_that_are_missing(is_archive, path, monkeypatch):
   assets["predictions.npz"] = archive.getvalue() if is_archive else b""
   monkeypatch.setattr(litert, "assets", lambda _: assets)
   (problem,) = tfspec.verify(path).problems
-  assert f"{path}/predictions.npz: the file must hold every" in problem
+  name = f"{path}/predictions.npz"
+  if is_archive:  # As an older version of tfspec made it.
+    assert problem.startswith(f"{name}: the export must be of this version")
+  else:
+    assert problem.startswith(f"{name}: the file must hold the answers")
 
 
 @pytest.mark.parametrize("content", [b"\xff no flatbuffer", b""])

@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from tfspec import errors, extras, files
-from tfspec import spectrogram as spectrogram_lib
+from tfspec import extras, files
 from tfspec.config import SpectrogramConfig
-from tfspec.ops import wav_ops
 
 _LABELS = {
   "log": "log magnitude (nepers)",
@@ -75,7 +72,9 @@ def plot(
       f"output must end in one of {', '.join(sorted(kinds))}. Got: "
       f"{files.shown(output)}."
     )
-  spectrogram = spectrogram_lib.Spectrogram(config)
+  from tfspec.spectrogram import Spectrogram
+
+  spectrogram = Spectrogram(config)
   panels, notes = [], []
   most_values = min(_MOST_VALUES, _MOST_VALUES_OF_ALL // len(inputs))
   for path in map(files.as_path, inputs):
@@ -87,9 +86,15 @@ def plot(
 
 
 def _read(
-  path: str, spectrogram: spectrogram_lib.Spectrogram, most_values: int
+  path: str, spectrogram: Any, most_values: int
 ) -> tuple[Panel, list[str]]:
   """Returns the panel of a file, and what is to be said of it."""
+  # Here, as the command line shows its help without TensorFlow.
+  import tensorflow as tf
+
+  from tfspec import errors
+  from tfspec.ops import wav_ops
+
   name = files.shown(path)
   config = spectrogram.config.resolved()
   contents = files.read_bytes(path, _MOST_BYTES)
