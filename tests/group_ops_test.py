@@ -72,6 +72,13 @@ def test_no_rows_and_strings():
   assert found["square"][1].numpy()[1].tolist() == [0, 0]
 
   none = group_ops.map_groups(
-    run, tf.constant(batch[:0]), tf.zeros([0], tf.int32), least=4
+    run, tf.constant(batch[:0]), tf.zeros([0], tf.int32)
   )
-  assert none["name"].shape == [0] and none["grid"].shape == [0, 4]
+  assert none["name"].shape == [0] and none["grid"].shape == [0, 9]
+
+
+def test_output_of_other_rows_is_refused():
+  run = tf.function(lambda signals, _: {"halves": signals[::2]})
+  with pytest.raises(tf.errors.InvalidArgumentError) as error:
+    group_ops.map_groups(run, tf.zeros([3, 4]), tf.constant([4, 4, 2]))
+  assert "Got: halves with 1 rows for 2 clips." in str(error.value)

@@ -59,10 +59,12 @@ class Answers:
   Attributes:
     clips: The clips, with their answers.
     max_samples: Rows times samples that a request may have.
+    row_samples: The samples that each row counts as, at least.
   """
 
   clips: Sequence[Answer]
-  max_samples: int
+  max_samples: int = 0
+  row_samples: int = 0
 
   @property
   def answered(self) -> list[Answer]:
@@ -73,10 +75,15 @@ class Answers:
   def batches(self) -> Iterator[list[Answer]]:
     """The same in batches of unlike lengths, as large as a request may be."""
     batch: list[Answer] = []
+    longest = 0
     for clip in sorted(self.answered, key=lambda c: len(c.signals)):
-      if batch and (len(batch) + 1) * len(clip.signals) > self.max_samples:
+      samples = max(len(clip.signals), self.row_samples)
+      is_full = (len(batch) + 1) * samples > self.max_samples
+      if batch and (is_full or samples > 8 * longest > 0):
         yield batch
-        batch = []
+        # Of a clip that is far longer, one mate is enough.
+        batch = batch[:1] if 2 * samples <= self.max_samples else []
+      longest = samples
       # The longest is not the last, so that rows come in no order of lengths.
       batch.insert(len(batch) // 2, clip)
     if batch:
@@ -84,18 +91,24 @@ class Answers:
 
 
 def clips(
-  config: SpectrogramConfig, min_samples: int, samples: int | None
+  config: SpectrogramConfig,
+  min_samples: int,
+  samples: int | None,
+  long_samples: int = 0,
 ) -> dict[str, np.ndarray]:
   """Returns the clips that a model is asked, float32 `[samples]`, by name.
 
   Args:
     config: The config of the layer.
     min_samples: The shortest clip that the model answers.
-    samples: The samples of each row if the model takes a fixed number.
+    samples: The most samples of a clip, None if there is no limit.
+    long_samples: The samples of a clip that is far longer than the others, so
+      that they are padded far; 0 if there shall be none.
 
   Returns:
-    Clips of several lengths and levels, the same bits on every machine; the
-    last one is shorter than `min_samples`, if there is such a clip.
+    Clips of several lengths and levels, the same bits on every machine. One of
+    them, "loud", is beyond full scale; the last one is shorter than
+    `min_samples`, if there is such a clip.
   """
   step = config.resolved().frame_step
   length = max(config.frame_length, min_samples) + 5 * step + 3
@@ -111,10 +124,13 @@ def clips(
     "impulse": impulse,
     "silence": np.zeros(length),
     "quiet": 0.01 * noise[: 2 * length],
+    "loud": 50.0 * noise[::-1][:length],
     # Syllables, loud and quiet, as in speech.
     "syllables": noise * np.sin(np.pi * 1.7 * time) ** 2,
     "least": noise[:min_samples],
   }
+  if long_samples:
+    found["long"] = np.resize(noise[:length], long_samples)
   if min_samples:
     found["less"] = noise[: min_samples - 1]
   return {
@@ -138,6 +154,7 @@ def alone(exported: Exportable, signals: np.ndarray) -> tuple[Values, Values]:
     NoAnswerError: If the model fails, or an output is not finite.
   """
   batch, lengths = _row(exported, signals)
+  before = [variable.numpy() for variable in exported.variables]
   try:
     outputs, inside = map(plain, exported.call(batch, lengths))
     if exported.original is not exported.model:
@@ -145,6 +162,13 @@ def alone(exported: Exportable, signals: np.ndarray) -> tuple[Values, Values]:
       outputs = plain(given.predict(batch, lengths))
   except Exception as e:  # Whatever layers raise at a clip that is too short.
     raise NoAnswerError(errors.first_line(e)) from e
+  for variable, value in zip(exported.variables, before, strict=True):
+    if not np.array_equal(variable.numpy(), value, equal_nan=True):
+      variable.assign(value)
+      raise ValueError(
+        "The model must not change its variables when it answers: the next "
+        f"answer would be another. Got: a change of {variable.name}."
+      )
   for name, value in outputs.items():
     if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
       raise NoAnswerError(f"NaN or infinity in {name!r}")
@@ -181,6 +205,8 @@ def make(
 def least_samples(exported: Exportable) -> int:
   """Returns the least number of samples that the model answers.
 
+  It is taken for granted that a model which answers some samples answers more.
+
   Raises:
     ValueError: If it answers none that was tried.
   """
@@ -205,8 +231,9 @@ def least_samples(exported: Exportable) -> int:
   while not answers(high):
     if high == most:
       raise ValueError(
-        "The model must give finite answers. Got, for clips of up to "
-        f"{most} samples: {reason}."
+        "The model must give finite answers. Got, for clips of 1, 2, 4 and so "
+        f"on up to {most} samples: {reason}. If it answers other lengths, give "
+        "min_samples."
       )
     low, high = high, min(max(1, 2 * high), most)
   while high - low > 1:
@@ -281,6 +308,7 @@ def save(answers: Answers, file: str | BinaryIO) -> None:
   arrays = {
     "format": np.array(_FORMAT),
     "max_samples": np.array(answers.max_samples),
+    "row_samples": np.array(answers.row_samples),
   }
   for clip in answers.clips:
     arrays[f"{clip.name}/signals"] = clip.signals
@@ -310,7 +338,9 @@ def load(content: bytes, name: str) -> Answers:
         found.setdefault(clip, {})[rest] = value
     result = [_clip(name, values) for name, values in found.items()]
     version = int(arrays.get("format", 1))
-    most = int(arrays["max_samples"]) if version == _FORMAT else 0
+    limits = [
+      int(arrays.get(limit, 0)) for limit in ("max_samples", "row_samples")
+    ]
   except Exception as e:  # Whatever a damaged archive makes NumPy raise.
     raise ValueError(
       f"{name}: the file must hold the answers of the model. Got: {e!r}."
@@ -325,7 +355,7 @@ def load(content: bytes, name: str) -> Answers:
     raise ValueError(
       f"{name}: the file must hold the answers of the model. Got: none."
     )
-  return Answers(result, most)
+  return Answers(result, *limits)
 
 
 def _clip(name: str, values: Mapping[str, np.ndarray]) -> Answer:

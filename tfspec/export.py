@@ -32,6 +32,8 @@ from tfspec.spectrogram import Spectrogram
 _CARD_ASSET = "model_card.md"
 
 _DEFAULT_MINUTES = 30
+# Of the clip that tells whether padding is seen, if it is far enough.
+_LONG_FRAMES = 4096
 # Of a config that states no rate.
 _DEFAULT_RATE_HZ = 48000
 
@@ -164,11 +166,19 @@ def _of_model(
   exported: Exportable, limits: Limits, jit_compile: bool
 ) -> tuple[Servable, Answers]:
   """Returns what serves a Keras model as Keras answers, and these answers."""
+  config = exported.spectrogram.config
+  # Rows that share a call whatever their lengths may be padded far.
+  shares = exported.takes_lengths and exported.samples is None
+  long_samples = _LONG_FRAMES * config.resolved().frame_step if shares else 0
   clips = answers_lib.clips(
-    exported.spectrogram.config, limits.min_samples, exported.samples
+    config,
+    limits.min_samples,
+    exported.samples or limits.max_samples,
+    min(long_samples, limits.max_samples // 2),
   )
   asked = answers_lib.make(exported, clips, limits.min_samples)
-  answers = Answers(asked, limits.max_samples)
+  row_samples = exported.samples or config.frame_length
+  answers = Answers(asked, limits.max_samples, row_samples)
   if limits.non_finite == "pass":
     for clip in asked:
       if clip.outputs is None and len(clip.signals) >= limits.min_samples:
@@ -177,13 +187,14 @@ def _of_model(
           f"'pass'. Got: none for {clip.name!r}."
         )
   has_inside = all(clip.inside for clip in answers.answered)
-  # A model that takes lengths, or always the same number of samples, can tell
-  # its rows apart; whether it does is tried.
+  # Which rows can share a call is tried.
   names = list(BATCHINGS)
   if exported.samples is not None:
     names.remove("length")
-  elif not exported.takes_lengths:
+  elif not shares or exported.has_open_outputs:
     names.remove("batch")
+  if all(len(batch) == 1 for batch in answers.batches):
+    names = ["row"]  # It cannot be tried.
   for batching in names:
     served = Servable(exported, limits, batching, has_inside, jit_compile)
     found = verify_replay.served_answers(

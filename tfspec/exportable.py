@@ -53,14 +53,34 @@ class Exportable:
     return [] if self.model is None else [v.value for v in self.model.variables]
 
   @property
+  def layers(self) -> list[Any]:
+    """The layers of the model that are no models themselves."""
+    return [] if self.model is None else layers.leaves(self.model)
+
+  @property
+  def output_names(self) -> list[str]:
+    """The names that outputs are served under, if they are not a dict."""
+    names = list(self.model.output_names)
+    return [
+      name if i == names.index(name) else f"{name}_{names[:i].count(name)}"
+      for i, name in enumerate(names)
+    ]
+
+  @property
+  def has_open_outputs(self) -> bool:
+    """Whether the size of an output of the model depends on the length."""
+    return any(None in tuple(out.shape)[1:] for out in self.model.outputs)
+
+  @property
   def takes_lengths(self) -> bool:
     """Whether the model has an input `lengths` beside its signals."""
-    return self.model is not None and "lengths" in _inputs_of(self.model)
+    return self.model is not None and len(_inputs_of(self.model)) == 2
 
   @property
   def is_short(self) -> bool:
     """Whether the model computes in float16 or bfloat16."""
-    return self.model is not None and _is_short(self.model)
+    dtypes = {layer.compute_dtype for layer in self.layers}
+    return not dtypes.isdisjoint(("float16", "bfloat16"))
 
   def function(
     self, run: Callable, jit_compile: bool = False
@@ -126,7 +146,7 @@ class Exportable:
     with layers.recorded() as found:
       outputs = self.model(arguments, training=False)
     if isinstance(outputs, list | tuple):
-      outputs = dict(zip(self.model.output_names, outputs, strict=True))
+      outputs = dict(zip(self.output_names, outputs, strict=True))
     elif not isinstance(outputs, dict):
       outputs = {"predictions": outputs}
     if len(found) != 1 or not _is_here(found[0][0]):
@@ -233,12 +253,6 @@ def written_aside(target: str) -> Iterator[str]:
     raise
 
 
-def _is_short(layer: Any) -> bool:
-  return layer.compute_dtype in ("float16", "bfloat16") or any(
-    map(_is_short, getattr(layer, "layers", []))
-  )
-
-
 def _is_here(value: tf.Tensor) -> bool:
   """Returns whether a tensor can be read here: it is of no inner function."""
   if tf.executing_eagerly():
@@ -253,6 +267,37 @@ def _inputs_of(model: Any) -> dict[str, Any]:
   }
 
 
+def _check_outputs(model: Any) -> None:
+  """Refuses outputs that no signature can give."""
+  outputs = getattr(model, "outputs", None) or []
+  try:
+    named = model.output
+  except AttributeError:  # A Sequential, of one output, that was never called.
+    named = None
+  names = list(named) if isinstance(named, dict) else []
+  if any(tf.nest.is_nested(named[name]) for name in names):
+    raise ValueError(
+      "The outputs of the model must be one tensor, a list or a dict of them. "
+      f"Got: {named}."
+    )
+  wrong = [
+    name
+    for name in names
+    if not name or (name.endswith("_length") and name[:-7] in names)
+  ]
+  if wrong:
+    raise ValueError(
+      "The outputs of the model must have names, and NAME_length is taken: it "
+      f"says how long NAME is. Got: {names}."
+    )
+  shapes = [tuple(output.shape) for output in outputs]
+  if not shapes or any(not shape or shape[0] is not None for shape in shapes):
+    raise ValueError(
+      "Each output of the model must have a row for each clip: its first size "
+      f"must be open. Got: shapes {shapes}."
+    )
+
+
 def _signals_input(inputs: dict[str, Any]) -> Any:
   """Returns the input that takes the signals, None if there is none."""
   return inputs.get("signals", next(iter(inputs.values()), None))
@@ -263,6 +308,7 @@ def _signals_of(
 ) -> dict[str, int | None]:
   """Returns what a Keras model says of its signals, as `Exportable` has it."""
   inputs = _inputs_of(model)
+  _check_outputs(model)
   shapes = {name: tuple(tensor.shape) for name, tensor in inputs.items()}
   named = set(inputs) == {"signals", "lengths"}
   signals = _signals_input(inputs)
@@ -272,6 +318,10 @@ def _signals_of(
       "The model must take one batch of signals, [batch, samples, channels] or "
       "with channels first [batch, channels, samples]; or inputs named "
       f"'signals' and 'lengths', [batch]. Got: {shapes or 'no inputs'}."
+    )
+  if shape[0] is not None:
+    raise ValueError(
+      f"The model must take batches of any size. Got: input shape {shape}."
     )
   if not tf.as_dtype(signals.dtype).is_floating:
     raise ValueError(

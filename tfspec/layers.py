@@ -239,6 +239,15 @@ class STFTSpectrogram(keras.layers.Layer):
       record.append((values, num_frames))
     return values if mask is not None else result
 
+  @classmethod
+  def from_config(cls, config: dict[str, Any]) -> "STFTSpectrogram":
+    """Returns the layer of what `get_config` returns."""
+    config = dict(config)
+    padding_value = config.pop("padding_value", None)
+    layer = super().from_config(config)
+    layer._padding_value = padding_value
+    return layer
+
   def get_build_config(self) -> dict[str, Any] | None:
     """Returns what a saved layer is built from."""
     config = super().get_build_config()
@@ -247,7 +256,8 @@ class STFTSpectrogram(keras.layers.Layer):
   def build_from_config(self, config: dict[str, Any]) -> None:
     """Builds a saved layer; see `get_build_config`."""
     # Older files name no value: their models were trained with zeros.
-    self._padding_value = config.get("padding_value", 0.0)
+    if "padding_value" not in config:
+      self._padding_value = 0.0
     super().build_from_config(config)
 
   def compute_mask(
@@ -320,6 +330,8 @@ class STFTSpectrogram(keras.layers.Layer):
     for name, default in _OWN_FIELDS.items():
       if getattr(config, name) != default:
         result[name] = getattr(config, name)
+    if self._padding_value is not None:
+      result["padding_value"] = self._padding_value
     return result
 
 
@@ -403,10 +415,16 @@ def find(model: Any) -> list[keras.layers.Layer]:
   Args:
     model: A Keras model with others in it or without, or the layer itself.
   """
-  kinds = [STFTSpectrogram, _KERAS_LAYER]
-  if isinstance(model, tuple(kind for kind in kinds if kind is not None)):
-    return [model]
-  return sum((find(layer) for layer in getattr(model, "layers", [])), [])
+  kinds = tuple(k for k in (STFTSpectrogram, _KERAS_LAYER) if k is not None)
+  return [layer for layer in leaves(model) if isinstance(layer, kinds)]
+
+
+def leaves(model: Any) -> list[keras.layers.Layer]:
+  """Returns each layer in a model, or in a wrapper, that is no model itself."""
+  if not isinstance(model, keras.layers.Layer):
+    return []
+  found = {id(layer): layer for layer in model._flatten_layers()}
+  return [x for x in found.values() if not isinstance(x, keras.Model)]
 
 
 def runs() -> bool:

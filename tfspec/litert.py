@@ -362,7 +362,7 @@ def _assets(exported: Exportable) -> dict[str, bytes]:
   goldens = goldens_lib.make(exported.spectrogram)
   if exported.model is not None:
     archive = io.BytesIO()
-    answers_lib.save(Answers(_answers(exported), 0), archive)
+    answers_lib.save(Answers(_answers(exported)), archive)
     found[ANSWERS_ASSET] = archive.getvalue()
   if config.trainable:  # Else they follow from the config.
     archive = io.BytesIO()

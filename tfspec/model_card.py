@@ -107,12 +107,23 @@ def model_card(
     "",
     "## Proof",
     "",
-    "`tfspec verify FOLDER` replays `goldens.npz` through each signature, and"
-    " through training's own operations as `config.textproto` describes them."
+    f"`tfspec verify FOLDER` replays {_proof(batching)}."
     " `sha256sum --check sha256sums.txt` tells whether a file has changed.",
     "",
   ]
   return "\n".join(lines)
+
+
+def _proof(batching: str | None) -> str:
+  if batching is None:
+    return (
+      "`goldens.npz` through each signature, and through training's own"
+      " operations as `config.textproto` describes them"
+    )
+  return (
+    "what Keras answered, `predictions.npz`, through each signature, and"
+    " `goldens.npz` through the operations that `config.textproto` describes"
+  )
 
 
 def _of_model(batching: str | None) -> list[str]:

@@ -76,7 +76,8 @@ class Servable(tf.Module):
     super().__init__(name="tfspec")
     self.exported = exported
     self.spectrogram = exported.spectrogram
-    self.model = exported.model
+    # The layers may hold tables. A model would bring its optimizer along.
+    self.layers = exported.layers
     # The loader in C++ restores no variables that are wrapped by Keras.
     self._weights = exported.variables
     self._channels = exported.channels
@@ -85,7 +86,7 @@ class Servable(tf.Module):
     self._axis = exported.time_axis
     self.batching = batching
     self._answer = exported.function(self._spectrogram, jit_compile)
-    if self.model is not None:
+    if exported.model is not None:
       self._answer = self._by_rows(exported.predict, jit_compile)
     self.functions = {
       "serving_default": self._of_signals(self._float),
@@ -115,6 +116,7 @@ class Servable(tf.Module):
     function = self.exported.function(run, jit_compile)
 
     def answer(signals: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
+      signals = self._widened(signals)
       samples = tf.shape(signals)[self._axis]
       own = tf.sequence_mask(lengths, samples)
       own = tf.expand_dims(own, 3 - self._axis)
@@ -125,6 +127,18 @@ class Servable(tf.Module):
 
     return answer
 
+  def _widened(self, signals: tf.Tensor) -> tf.Tensor:
+    """Gives a batch without rows as many samples as the model needs."""
+    shape = signals.shape.as_list()
+    none = [0, *shape[1:]]
+    none[self._axis] = self._samples or max(1, self._limits.min_samples)
+    signals = tf.cond(
+      tf.equal(tf.shape(signals)[0], 0),
+      lambda: tf.zeros(none, signals.dtype),
+      lambda: signals,
+    )
+    return tf.ensure_shape(signals, shape)
+
   def _call(
     self,
     function: tf.types.experimental.PolymorphicFunction,
@@ -133,7 +147,8 @@ class Servable(tf.Module):
     fill: float,
   ) -> dict[str, tf.Tensor]:
     if self.batching == "batch":
-      return function(signals, lengths)
+      outputs = function(signals, lengths)
+      return group_ops.check_rows(outputs, tf.size(lengths))
     sizes = None
     if self._samples is not None:
       sizes = tf.fill(tf.shape(lengths), self._samples)
@@ -144,7 +159,6 @@ class Servable(tf.Module):
       self._axis,
       sizes,
       self.batching == "row",
-      self._samples or self._limits.min_samples,
       fill,
     )
 

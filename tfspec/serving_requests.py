@@ -41,13 +41,14 @@ def time_axis(shape: list[int | None], config: SpectrogramConfig) -> int:
   Args:
     shape: Shape of the input `signals` of a model, with or without a channels
       axis.
-    config: The config of its layer: it decides where the shape does not, which
-      is open along the samples, and along them alone.
+    config: The config of its layer: it decides where the shape does not. The
+      samples are open, or more than the channels.
   """
   if len(shape) == 2:
     return 1
-  if (shape[1] is None) != (shape[2] is None):
-    return 1 if shape[1] is None else 2
+  first, second = (float("inf") if n is None else n for n in shape[1:])
+  if first != second:
+    return 1 if first > second else 2
   return 1 if config.data_format == "channels_last" else 2
 
 
@@ -106,11 +107,11 @@ def inputs(
   lengths = tf.constant(list(map(len, own)), tf.int32)
   signals = rows(clips, shape, config, behind)
   whole = rows(clips, shape, config, 0.0 if behind == 0.0 else 1000 / 2**15)
-  pcm16 = np.round(whole * 2**15).astype(np.int16)
+  pcm16 = np.clip(np.round(whole * 2**15), -(2**15), 2**15 - 1)
   floats = {"signals": tf.constant(signals), "lengths": lengths}
   return {
     "serving_default": floats,
-    "pcm16": {"signals": tf.constant(pcm16), "lengths": lengths},
+    "pcm16": {"signals": tf.constant(pcm16, tf.int16), "lengths": lengths},
     "wav": {"wav_bytes": tf.constant(files, tf.string)},
     "spectrogram": floats,
   }

@@ -89,7 +89,7 @@ class Spectrogram(tf.Module):
         `[batch, (samples), channels]`.
       lengths: For clips that are padded at their end: how many samples of each
         are its own, integers `[batch]` in `[0, samples]`, or a scalar for one
-        clip. Each clip then gives what it gives alone; what stands behind its
+        clip. A clip then does not depend on its batch; what stands behind its
         end, be it NaN, does not matter.
       padding_value: With lengths, what stands behind the frames of a clip.
         None: the value of silence, `config.silence`.

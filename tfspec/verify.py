@@ -172,7 +172,7 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
     answers = _answers(os.path.join(assets, ANSWERS_ASSET))
   except (OSError, ValueError) as e:
     problems.append(str(e))
-  if problems:  # What is damaged is not run.
+  if problems:  # Damaged files are not run.
     return _report(folder, config, problems)
   try:
     model = tf.saved_model.load(folder)
@@ -223,7 +223,7 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
       goldens = goldens_lib.load(archive, config, f"{path}/{GOLDENS_ASSET}")
   except (OSError, ValueError) as e:
     problems.append(str(e))
-  if problems:  # What is damaged is not run.
+  if problems:  # Damaged files are not run.
     return _report(path, config, problems)
   routes = {} if config.trainable else verify_routes.own(config, {})
   try:

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec import answers as answers_lib
-from tfspec import errors, serving_requests
+from tfspec import errors, serving_requests, verify_routes
 from tfspec import goldens as goldens_lib
 from tfspec.answers import Answer, Answers
 from tfspec.config import SpectrogramConfig
@@ -119,6 +119,7 @@ def served_answers(
     answers: The clips, and the answers of Keras.
   """
   fixed = shape[serving_requests.time_axis(shape, config)] is not None
+  least = min(len(clip.signals) for clip in answers.answered)
   results = []
   for name in signatures:
 
@@ -136,16 +137,26 @@ def served_answers(
         inputs["lengths"] = inputs["lengths"][:0]  # Left out.
       return signatures[name](**inputs)
 
-    fill = 0.0
-    if name == "spectrogram":
-      fill = config.silence
+    is_inside = name == "spectrogram"
+    fill = config.silence if is_inside else 0.0
+    sent = dataclasses.replace(
+      answers, clips=[c for c in answers.clips if _fits(c, name, least)]
+    )
     for route, batches in (
-      (f"model {name}", [[clip] for clip in answers.clips]),
-      (f"model {name} batch", list(answers.batches)),
+      (f"model {name}", [[clip] for clip in sent.clips]),
+      (f"model {name} batch", list(sent.batches)),
     ):
-      is_inside = name == "spectrogram"
       results.append(replay_answers(route, run, batches, is_inside, fill))
   return results
+
+
+def _fits(clip: Answer, signature: str, least: int) -> bool:
+  """Returns whether a clip can be sent to a signature."""
+  if signature == "pcm16":
+    return verify_routes.fits_pcm16(clip.signals)
+  # What the model refuses behind its layer, the layer itself does not.
+  is_short = len(clip.signals) < least
+  return signature != "spectrogram" or is_short or clip.outputs is not None
 
 
 def replay_answers(
@@ -184,12 +195,19 @@ def replay_answers(
     try:
       outputs = answers_lib.plain(run(batch))
     except Exception as e:  # A route that cannot run is a finding.
-      return RouteResult(route, name, np.inf, 0.0, errors.first_line(e))
-    names = [n for n in outputs if n.removesuffix("_length") not in sizes]
-    if names or not sizes.keys() <= outputs.keys():
+      return RouteResult(route, name, np.inf, 0.0, _reason(e))
+    told = {n for n in outputs if n.removesuffix("_length") in sizes} - {*sizes}
+    if outputs.keys() - told != sizes.keys():
       note = f"The outputs must be {sorted(sizes)}. Got: {sorted(outputs)}."
       return RouteResult(route, name, np.inf, 0.0, note)
     for row, clip in enumerate(batch):
+      for output in told:
+        shape = stored(clip)[output.removesuffix("_length")].shape
+        if outputs[output][row] not in shape:
+          note = (
+            f"{output} must be one of {shape}. Got: {outputs[output][row]}."
+          )
+          return RouteResult(route, clip.name, np.inf, 0.0, note)
       for output, size in sizes.items():
         error = answers_lib.deviation(
           outputs[output][row], stored(clip)[output], size, fill
@@ -197,6 +215,12 @@ def replay_answers(
         if error > worst.error:
           worst = RouteResult(route, clip.name, error, answers_lib.BOUND)
   return worst
+
+
+def _reason(error: Exception) -> str:
+  if isinstance(error, tf.errors.OpError):
+    return errors.sentence(error)
+  return errors.first_line(error)
 
 
 def _refusal(run: Run, batch: list[Answer]) -> str:

@@ -121,7 +121,7 @@ def served(config: SpectrogramConfig, model: tf.Module) -> dict[str, Route]:
     return _in_batches(run, config, _channels(shape, config) or 1)
 
   def fitting(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
-    goldens = [golden for golden in goldens if fits_pcm16(golden)]
+    goldens = [golden for golden in goldens if fits_pcm16(golden.signals)]
     return batches(pcm16)(goldens) if goldens else ()
 
   return {
@@ -153,9 +153,9 @@ def signals_shape(model: tf.Module) -> list[int | None]:
   return serve.structured_input_signature[1]["signals"].shape.as_list()
 
 
-def fits_pcm16(golden: Golden) -> bool:
+def fits_pcm16(signals: np.ndarray) -> bool:
   """Returns whether 16 bits can hold the samples of a clip."""
-  scaled = golden.signals * 2**15
+  scaled = signals * 2**15
   return bool(np.all((scaled == np.round(scaled)) & (scaled < 2**15)))
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from tfspec import errors
+
 Outputs = Mapping[str, tf.Tensor]
 
 
@@ -14,7 +16,6 @@ def map_groups(
   axis: int = 1,
   sizes: tf.Tensor | None = None,
   one_by_one: bool = False,
-  least: int = 0,
   fill: float = 0.0,
   name: str | None = None,
 ) -> dict[str, tf.Tensor]:
@@ -35,7 +36,6 @@ def map_groups(
       size are one group. None: to its length.
     one_by_one: Whether each row is a group of its own, also beside others of
       its size.
-    least: The size of the rows of a batch without any.
     fill: What results are filled up with; strings with "".
     name: Name scope of the operation.
 
@@ -43,6 +43,9 @@ def map_groups(
     The results by name, each `[batch, ...]`, and for each of them with one size
     that is not static `NAME_length`, int32 `[batch]`: what that size was before
     it was filled up.
+
+  Raises:
+    tf.errors.InvalidArgumentError: See `check_rows`.
   """
   with tf.name_scope(name or "map_groups"):
     open_shape = signals.shape.as_list()
@@ -57,14 +60,7 @@ def map_groups(
       sizes, member = tf.unique(sizes)
     # Without rows there is still one group, which has none.
     count = tf.maximum(tf.size(sizes), 1)
-    sizes = tf.concat([sizes, [least]], axis=0)[:count]
-    none = [0, *open_shape[1:]]
-    none[axis] = least
-    signals = tf.cond(
-      tf.equal(tf.size(lengths), 0),
-      lambda: tf.zeros(none, signals.dtype),
-      lambda: signals,
-    )
+    sizes = tf.concat([sizes, [tf.shape(signals)[axis]]], axis=0)[:count]
 
     def run(group: tf.Tensor, arrays: list[tf.TensorArray]) -> tuple:
       rows = tf.reshape(tf.where(tf.equal(member, group)), [-1])
@@ -72,6 +68,7 @@ def map_groups(
       clips = tf.gather(signals, rows)[tuple(own)]
       clips = tf.ensure_shape(clips, open_shape)
       outputs = function(clips, tf.gather(lengths, rows))
+      outputs = check_rows(outputs, tf.size(rows))
       values = [rows]
       for key in found:
         values += [tf.reshape(outputs[key], [-1]), tf.shape(outputs[key])]
@@ -91,6 +88,26 @@ def map_groups(
       values, shapes = arrays[1 + 2 * i], arrays[2 + 2 * i]
       results |= _joined(key, spec.shape, values, shapes, order, fill)
     return results
+
+
+def check_rows(outputs: Outputs, rows: int | tf.Tensor) -> dict[str, tf.Tensor]:
+  """Returns outputs that have a row for each row of the input.
+
+  Raises:
+    tf.errors.InvalidArgumentError: When run, if one has more or fewer.
+  """
+  return {
+    name: errors.require(
+      value,
+      tf.equal(tf.shape(value)[0], rows),
+      f"An output must have a row for each clip. Got: {name} with ",
+      tf.shape(value)[0],
+      " rows for ",
+      tf.convert_to_tensor(rows),
+      " clips.",
+    )
+    for name, value in outputs.items()
+  }
 
 
 def _array(dtype: tf.DType, size: tf.Tensor) -> tf.TensorArray:
