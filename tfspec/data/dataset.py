@@ -23,6 +23,11 @@ def spectrogram_fn(
   by its spectrogram; everything else passes through. Clips of all lengths share
   one trace if the dataset leaves their length open.
 
+  A `tf.train.Checkpoint` can save an iterator of the mapped dataset, unless
+  kernels are trained, or the function is called by a `tf.function`: `tf.data`
+  refuses to save these, if not told otherwise by
+  `tf.data.Options.experimental_external_state_policy`.
+
   Args:
     config: What to compute. A `Spectrogram` where kernels were trained.
     key: The name of the waveform in elements that are dicts.
