@@ -266,8 +266,8 @@ def _convolve(
 
     values = blocks.in_turn(transform, tf.stop_gradient(signals))
     parts, results = values[: len(kernels)], values[len(kernels) :]
-    # The gradient keeps the parts. Where it is differentiated again by a caller
-    # of the graph, TensorFlow asks for a gradient of what is kept.
+    # The gradient keeps the parts. If a caller of the graph differentiates it
+    # again, TensorFlow would build a gradient of the loop that makes them.
     parts = [tf.stop_gradient(part) for part in parts]
 
     def gradient(*upstream: tf.Tensor) -> list[tf.Tensor | None]:
