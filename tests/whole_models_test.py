@@ -355,3 +355,92 @@ def test_least_number_of_samples(head, least):
   model = keras.Model(signals, _heads()[head](_front()(signals)))
   exported = export.exportable.exportable(model, None)
   assert answers.least_samples(exported) == least
+
+
+class _Loudest(L.Layer):
+  """Divides by the largest value that it has ever seen."""
+
+  def build(self, _):
+    self.peak = self.add_weight(initializer="ones", trainable=False)
+
+  def call(self, frames):
+    peak = keras.ops.maximum(self.peak, keras.ops.max(keras.ops.abs(frames)))
+    self.peak.assign(peak)
+    return frames / peak
+
+
+def _of_frames(function, **shape):
+  signals = keras.Input(**(shape or {"shape": (None, 1)}))
+  return keras.Model(signals, function(_front()(signals)))
+
+
+@pytest.mark.parametrize(
+  ("model", "sentence"),
+  [
+    (
+      lambda: _of_frames(lambda x: L.GlobalMaxPooling1D()(_Loudest()(x))),
+      "must not change its variables when it answers",
+    ),
+    (lambda: _of_frames(keras.ops.max), "must have a row for each clip"),
+    (
+      lambda: _of_frames(lambda x: {"s": x, "s_length": x[:, 0]}),
+      "NAME_length is taken",
+    ),
+    (
+      lambda: _of_frames(lambda x: {"a": {"b": x}, "c": x}),
+      "one tensor, a list or a dict",
+    ),
+    (
+      lambda: _of_frames(L.GlobalMaxPooling1D(), batch_shape=(2, None, 1)),
+      "must take batches of any size",
+    ),
+  ],
+  ids=["state", "scalar", "name", "nested", "batch"],
+)
+def test_model_that_no_signature_can_give(model, sentence, tmp_path):
+  with pytest.raises(ValueError, match=sentence):
+    tfspec.export_saved_model(model(), tmp_path / "1")
+
+
+def test_the_longer_axis_counts_the_samples():
+  signals = keras.Input((4000, 1))
+  front = _front(data_format="channels_first")
+  model = keras.Model(signals, front(L.Permute((2, 1))(signals)))
+  exported = export.exportable.exportable(model, None)
+  assert exported.signals_shape == [None, 4000]
+
+
+@pytest.mark.slow
+def test_padding_that_is_seen_far_from_the_clip(tmp_path):
+  """Sums the frames of a floor so low that only many of them count."""
+  signals = keras.Input((None, 1), name="signals")
+  lengths = keras.Input((), dtype="int32", name="lengths")
+  front = _front(mode="magnitude", floor=1e-6)
+  frames, count = front(signals, lengths)
+  mean = keras.ops.sum(frames, axis=1)
+  mean = mean / keras.ops.cast(count + 1, "float32")[:, None]
+  inputs = {"signals": signals, "lengths": lengths}
+  model = keras.Model(inputs, L.Dense(3)(mean))
+  model.compile(keras.optimizers.Adam())
+  model.optimizer.build(model.trainable_variables)
+  tfspec.export_saved_model(model, tmp_path / "1")
+  card = (tmp_path / "1" / "assets" / "model_card.md").read_text()
+  assert "Rows of one length share a call of the model." in card
+  # The optimizer stays at home.
+  names = tf.train.list_variables(str(tmp_path / "1" / "variables/variables"))
+  assert not any("optimizer" in name for name, _ in names)
+
+
+@pytest.mark.slow
+def test_outputs_of_one_name_are_told_apart(tmp_path):
+  model = _of_frames(L.LSTM(4, return_sequences=True, return_state=True))
+  tfspec.export_saved_model(model, tmp_path / "1", max_samples=300)
+  served = tf.saved_model.load(str(tmp_path / "1")).signatures
+  clip = _clips()[0][:200] / np.float32(2**15)
+  found = served["serving_default"](signals=clip[None], lengths=_ALL)
+  expected = model(clip[None, :, None])
+  lstm = model.output_names[0]
+  names = [lstm, f"{lstm}_1", f"{lstm}_2"]
+  assert sorted(found) == sorted([*names, f"{lstm}_length"])
+  for name, value in zip(names, expected, strict=True):
+    np.testing.assert_allclose(found[name], value, atol=1e-5)

@@ -134,12 +134,12 @@ def export_saved_model(
     >>> outputs["spectrogram"].shape, outputs["num_frames"].numpy().tolist()
     (TensorShape([2, 124, 129]), [124, 1])
   """
+  target = exportable.check_new(path)
   exported = exportable.exportable(source, channels)
   config = exported.spectrogram.config
   limits = _limits(
     exported, max_samples, max_wav_bytes, min_samples, non_finite, cut_wav
   )
-  target = exportable.check_new(path)
   if exported.model is None:
     served, answers = Servable(exported, limits, jit_compile=jit_compile), None
   else:
@@ -198,7 +198,7 @@ def _of_model(
   for batching in names:
     served = Servable(exported, limits, batching, has_inside, jit_compile)
     found = verify_replay.served_answers(
-      exported.spectrogram.config,
+      config,
       served.functions,
       exported.signals_shape,
       answers,

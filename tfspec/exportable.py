@@ -308,7 +308,6 @@ def _signals_of(
 ) -> dict[str, int | None]:
   """Returns what a Keras model says of its signals, as `Exportable` has it."""
   inputs = _inputs_of(model)
-  _check_outputs(model)
   shapes = {name: tuple(tensor.shape) for name, tensor in inputs.items()}
   named = set(inputs) == {"signals", "lengths"}
   signals = _signals_input(inputs)
@@ -323,6 +322,7 @@ def _signals_of(
     raise ValueError(
       f"The model must take batches of any size. Got: input shape {shape}."
     )
+  _check_outputs(model)
   if not tf.as_dtype(signals.dtype).is_floating:
     raise ValueError(
       "The model must take signals of a floating-point dtype. Got: "
