@@ -75,11 +75,13 @@ def export_saved_model(
   The answer of a Keras model to a clip is what `model(clip[None])` gives, or
   for a model that takes a fixed number of samples, what it gives for the clip
   filled up with zeros. A model gets `lengths` only if it has such an input
-  beside one named `signals`, and a mask only from its own layers. Its rows
-  share a batch where that changes no answer: all of them if the model takes
-  `lengths` or a fixed number of samples, else those of one length. Outputs
-  whose size depends on the length are filled up with zeros, and `NAME_length`
-  gives the size of each. The signature `spectrogram` gives what the layer gives
+  beside one named `signals`, and a mask only from its own layers. The export
+  tries which rows can share a call without a change of any answer. At best all
+  rows can, if the model takes a fixed number of samples, or takes `lengths` and
+  has no output whose size depends on the length. Otherwise rows of one length
+  share a call. If the model mixes rows, each has its own call. Outputs whose
+  size depends on the length are filled up with zeros, and `NAME_length` gives
+  the size of each. The signature `spectrogram` gives what the layer gives
   inside the model.
 
   A request that breaks a limit, or that has a file which cannot be read or has
@@ -88,7 +90,7 @@ def export_saved_model(
 
   The assets are the config, `config.textproto`; golden vectors, `goldens.npz`,
   with which `tfspec.verify` proves later that the model computes what it did
-  here; and `model_card.md` for the operator. Requests that warm TF Serving up
+  here; of a Keras model its answers, `predictions.npz`; and `model_card.md` for the operator. Requests that warm TF Serving up
   lie in `assets.extra`. `sha256sums.txt` lists every file with its sum. The
   folder appears when it is complete.
 
@@ -103,11 +105,12 @@ def export_saved_model(
     path: Folder that does not exist yet, such as "models/speech/1".
     channels: Channels of the signals, or None for mono without a channels axis.
       A Keras model says it itself.
-    max_samples: Rows times samples of a request, at most, and at least one
-      row; rows count as at least one frame. None: 30 minutes at the config's
-      sample rate, or at 48 kHz if it states none.
-    max_wav_bytes: Bytes of all WAV files of a request, at most. None: those of
-      `max_samples` in 32 bits, and 1 MiB.
+    max_samples: The largest product of rows and samples of the longest row. A
+      row counts as at least `frame_length` samples. It must allow one row.
+      None: 30 minutes at the config's sample rate, or at 48 kHz if it states
+      none.
+    max_wav_bytes: Bytes of all WAV files of a request, at most. None: 4 bytes
+      for each of `max_samples` in each channel, and 1 MiB.
     min_samples: Samples of each row, at least. None: the least number that a
       Keras model has a finite answer for, found by trying; for a spectrogram 0.
     non_finite: "reject" refuses requests with NaN or infinities, or with such

@@ -97,7 +97,7 @@ class Spectrogram(tf.Module):
     Returns:
       With lengths two tensors: the spectrogram, with as many frames as
       `samples` gives, and the number of frames of each clip, int32 `[batch]`,
-      or a scalar for one clip. Of a RaggedTensor the RaggedTensor
+      or a scalar for one clip. For a RaggedTensor, a RaggedTensor
       `[batch, (num_frames), channels * num_features]`, or with `expand_dims`
       `[batch, (num_frames), num_features, channels]`. Else the spectrogram:
 

@@ -88,15 +88,15 @@ def verify(path: files.Path, against: Any = None) -> Report:
   golden vectors of an export are replayed through every route: the ops run
   eagerly, in a `tf.function`, compiled by XLA, in `dataset.map`, in the Keras
   layer and, where ai-edge-litert is installed, converted to LiteRT, all built
-  from the exported config and the exported kernels; and the signatures of the
-  SavedModel. Each value of each must be within its bound of the float64 result
-  that was stored at export.
+  from the exported config and the exported kernels; and, if no Keras model was
+  exported, the signatures of the SavedModel. Each value of each must be within
+  its bound of the float64 result that was stored at export.
 
   The signatures of a Keras model must answer what Keras answered to each clip
   alone when it was exported, to 1e-4 of the largest value of the output: to the
   clip alone, and to all clips in batches of unlike lengths with rubbish behind
-  their ends. So must what the layer gives inside the model. What Keras does not
-  answer, or not with finite values, must be refused.
+  their ends. So must what the layer gives inside the model. The signatures must
+  refuse clips that Keras cannot answer with finite values.
 
   A `.tflite` file must be the one that was written too, and is run by LiteRT.
   If its kernels are fixed, the float64 result is computed from the config that

@@ -33,8 +33,8 @@ def spectrogram_fn(
     key: The name of the waveform in elements that are dicts.
     lengths_key: The name of the lengths beside it, for clips that are padded at
       their end: the valid samples of each, integers `[batch]`. They are
-      replaced by the number of frames of each. Elements that are
-      `(signals, lengths)` need no such name: map the `Spectrogram` itself.
+      replaced by the number of frames of each. The lengths of a tuple are not
+      seen: for `(signals, lengths)` map the `Spectrogram` itself.
     padding_value: With lengths, what stands behind the frames of a clip. None:
       the value of silence, `config.silence`.
 
@@ -104,8 +104,8 @@ def bucket_by_length(
   """Batches clips of like length, each batch padded to one of few lengths.
 
   A function that XLA compiles for the shape of its arguments is then compiled
-  once a boundary, not once a length. Batches come when they are full, so that
-  the clips of a dataset change their order.
+  once a boundary, not once a length. A batch is returned when it is full, so
+  that the order of the clips changes.
 
   With a single boundary and `drop_remainder` the shape of the batches is known
   before they come, as a TPU needs it, unless anything else in an element has an

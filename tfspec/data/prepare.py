@@ -39,7 +39,7 @@ def prepare(
   "shape", "source", "sample_rate_hz"), `config.textproto`, `manifest.jsonl`
   with a row for every input file, written or skipped with the reason,
   `contact_sheet.png` if matplotlib is installed, and `sha256sums.txt`. Until
-  then it is named `.partial` behind its name. Where a file system cannot rename
+  then its name ends in `.partial`. Where a file system cannot rename
   a folder at once, as in object stores, its files appear one by one.
 
   The shards of the same files and config have the same bytes in every run with
@@ -53,9 +53,9 @@ def prepare(
     shard_bytes: Size at which a shard is closed.
     workers: Number of files in work at a time; fewer if they are long, so that
       memory stays bounded by the longest.
-    max_skipped: The share of the `*.wav` files that may be skipped. With more
-      the run fails as soon as that is certain, and lists what it skipped up to
-      then in a file beside the output, `.skipped.jsonl` behind its name.
+    max_skipped: The share of the `*.wav` files that may be skipped. If more
+      are, the run fails as soon as that is certain, and lists the files skipped
+      so far in `OUTPUT.skipped.jsonl`, beside the output.
     progress: Stream for a progress line, or None.
 
   Returns:
