@@ -90,9 +90,10 @@ def export_saved_model(
 
   The assets are the config, `config.textproto`; golden vectors, `goldens.npz`,
   with which `tfspec.verify` proves later that the model computes what it did
-  here; of a Keras model its answers, `predictions.npz`; and `model_card.md` for the operator. Requests that warm TF Serving up
-  lie in `assets.extra`. `sha256sums.txt` lists every file with its sum. The
-  folder appears when it is complete.
+  here; of a Keras model its answers, `predictions.npz`; and `model_card.md` for
+  the operator. Requests that warm TF Serving up lie in `assets.extra`.
+  `sha256sums.txt` lists every file with its sum. The folder appears when it is
+  complete.
 
   All operations are stock ones. A `precision` other than "default" brings in
   one of XLA, which a server must have linked in.
