@@ -16,7 +16,7 @@ from tfspec.exportable import Exportable
 
 _SPEECH = pathlib.Path(__file__).parent / "testdata" / "speech"
 _FRONT = {"frame_length": 64, "frame_step": 24}
-_SAMPLES = 4000
+_SAMPLES = 1200
 _ALL = tf.zeros([0], tf.int32)
 L = keras.layers
 
@@ -25,7 +25,7 @@ L = keras.layers
 def _clips():
   """Returns real speech, 16 bits, a different length each."""
   found = []
-  for language, samples in (("en", 3000), ("fr", 1201), ("ru", 3977)):
+  for language, samples in (("en", 900), ("fr", 401), ("ru", 1190)):
     path = _SPEECH / language / "queue-thankyou.wav"
     with wave.open(str(path)) as file:
       data = file.readframes(6000)
@@ -75,10 +75,14 @@ def _heads():
 
 
 def _all_heads(samples):
-  """Returns a model in which one layer serves every head."""
+  """Returns a model in which one layer serves many heads."""
   signals = keras.Input((samples, 1))
   frames = _front()(signals)
-  outputs = {name: L.Dense(3)(f(frames)) for name, f in _heads().items()}
+  heads = _heads()
+  # The models with masks have a plain LSTM and GRU.
+  for name in ("lstm", "same_max", "valid_mean", "sum"):
+    del heads[name]
+  outputs = {name: L.Dense(3)(head(frames)) for name, head in heads.items()}
   return keras.Model(signals, outputs)
 
 

@@ -107,7 +107,8 @@ def good_requests(
   result = []
   found = goldens.load(os.path.join(path, "assets", "goldens.npz"), _CONFIG)
   for golden in found:
-    inputs = serving_requests.inputs(golden.signals, [None, None], _CONFIG)
+    clip = [golden.signals]
+    inputs = serving_requests.inputs(clip, [None, None], _CONFIG)
     names = ["serving_default", "wav"]
     if golden.name == "pcm16":
       names.append("pcm16")
