@@ -404,9 +404,12 @@ def _of_keras(layer: keras.layers.Layer) -> STFTSpectrogram:
   if keras.config.epsilon() != _KERAS_EPSILON:
     floor = math.sqrt(keras.config.epsilon())
     config = dataclasses.replace(config, floor=floor)
-  return STFTSpectrogram.from_spectrogram_config(
+  result = STFTSpectrogram.from_spectrogram_config(
     config, name=layer.name, dtype=layer.dtype_policy
   )
+  if layer.built:
+    result.build((None, None, None))
+  return result
 
 
 def find(model: Any) -> list[keras.layers.Layer]:
