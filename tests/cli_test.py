@@ -223,6 +223,7 @@ def test_prepare_without_enough_files(clips, tmp_path, capsys):
   assert not output.exists()
 
 
+@pytest.mark.slow
 def test_export_and_verify(config_file, tmp_path, capsys):
   path = tmp_path / "models" / "1"
   flags = ("--channels=2", "--mode=log", "--config", config_file)
@@ -298,6 +299,7 @@ def test_export_and_verify_for_litert(config_file, tmp_path, capsys):
   assert "LiteRT" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("frozen", "name"),
   [("layer", "1"), ("model", "1"), ("model", "model.tflite")],

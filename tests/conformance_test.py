@@ -65,10 +65,17 @@ def keras_layer(golden, signals):
   return layer(signals)
 
 
-ROUTES = (eager, graph, blocks, xla, dataset_map, keras_layer)
+FAST = (graph, xla)
+ROUTES = (*FAST, eager, blocks, dataset_map, keras_layer)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.__name__)
+@pytest.mark.parametrize(
+  "route",
+  [
+    pytest.param(r, marks=[] if r in FAST else pytest.mark.slow, id=r.__name__)
+    for r in ROUTES
+  ],
+)
 @pytest.mark.parametrize("golden", GOLDENS, ids=lambda golden: golden.name)
 def test_route_agrees_with_oracle(golden, route):
   signals = tf.cast(golden.signals(), golden.dtype)
