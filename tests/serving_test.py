@@ -365,6 +365,7 @@ def test_as_many_samples_as_allowed_by_default(tmp_path):
   assert loud.tolist() == [299998, 299999]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_keras_model_with_channels_first_and_two_outputs(jit_compile, tmp_path):
   keras.utils.set_random_seed(6)
@@ -398,6 +399,7 @@ def test_keras_model_with_channels_first_and_two_outputs(jit_compile, tmp_path):
   assert report.ok, str(report)
 
 
+@pytest.mark.slow
 def test_model_with_scores_and_labels(tmp_path):
   model = _model()
   scores = model.outputs[0]
@@ -419,6 +421,7 @@ def test_model_with_scores_and_labels(tmp_path):
   assert failed == _MODEL_ROUTES
 
 
+@pytest.mark.slow
 def test_verify_finds_an_output_that_was_lost(tmp_path):
   inputs = _model().inputs[0]
   scores = _model()(inputs)
@@ -496,12 +499,13 @@ def test_answer_that_is_not_finite_is_refused(tmp_path):
   batch = np.stack([_signals(300), np.zeros(300, np.float32)])
   assert _refused(served["serving_default"], signals=batch, lengths=_ALL) == (
     "The model must have a finite answer. Got: a NaN or an infinity in "
-    "'predictions', row 1."
+    "predictions, row 1."
   )
   with pytest.raises(ValueError, match="to every clip if non_finite is 'pass'"):
     tfspec.export_saved_model(model, tmp_path / "2", non_finite="pass")
 
 
+@pytest.mark.slow
 def test_verify_finds_another_model_behind_the_front_end(tmp_path):
   for name in ("1", "2"):
     model = _model()

@@ -329,8 +329,8 @@ class Servable(tf.Module):
       result[name] = errors.require(
         value,
         tf.reduce_all(is_finite),
-        f"The model must have a finite answer. Got: a NaN or an infinity in "
-        f"{name!r}, row ",
+        "The model must have a finite answer. Got: a NaN or an infinity in "
+        f"{name}, row ",
         _first_false(is_finite),
         ".",
       )
