@@ -283,14 +283,20 @@ def test_failed_export_leaves_nothing(tmp_path, monkeypatch, error):
   assert not os.listdir(tmp_path)
 
 
-def test_remains_of_another_export_are_left_alone(tmp_path):
-  remains = tmp_path / "models" / "1.partial"
-  (remains / "assets").mkdir(parents=True)
-  (remains / "assets" / "stale").write_bytes(b"half")
-  tfspec.export_saved_model(_CONFIG, f"{tmp_path}/models/1/")
-  assert sorted(os.listdir(tmp_path / "models")) == ["1", "1.partial"]
-  assert not (tmp_path / "models" / "1" / "assets" / "stale").exists()
-  assert (remains / "assets" / "stale").read_bytes() == b"half"
+def test_path_of_another_export_is_refused_at_once(tmp_path, monkeypatch):
+  """Two runs may have one path: the second does not work for nothing."""
+  partial = tmp_path / "models" / "1.partial"
+  (partial / "assets").mkdir(parents=True)
+  (partial / "assets" / "half").write_bytes(b"half")
+  monkeypatch.setattr(
+    "tfspec.export.Servable", lambda *_, **__: pytest.fail("worked")
+  )
+  with pytest.raises(
+    FileExistsError, match=r"one proc.* Got: .*/1\.partial ex"
+  ):
+    tfspec.export_saved_model(_CONFIG, f"{tmp_path}/models/1/")
+  assert sorted(os.listdir(tmp_path / "models")) == ["1.partial"]
+  assert (partial / "assets" / "half").read_bytes() == b"half"
 
 
 def test_assets(load):

@@ -397,6 +397,15 @@ def test_failed_export_leaves_nothing(path, monkeypatch, error):
   assert not os.listdir(path.parent)
 
 
+def test_path_of_another_export_is_refused_at_once(path, monkeypatch):
+  partial = path.with_name(f"{path.name}.partial")
+  partial.write_bytes(b"half")
+  monkeypatch.setattr("tfspec.litert._Program", lambda _: pytest.fail("worked"))
+  with pytest.raises(FileExistsError, match=r"one proc.*\.tflite\.partial exi"):
+    tfspec.export_litert(_CONFIG, path)
+  assert partial.read_bytes() == b"half"
+
+
 def test_folders_are_made(tmp_path):
   tfspec.export_litert(_CONFIG, tmp_path / "models" / "speech.tflite")
   assert os.listdir(tmp_path / "models") == ["speech.tflite"]

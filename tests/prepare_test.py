@@ -534,7 +534,7 @@ def test_output_of_another_run_is_left_alone(clips, tmp_path):
   partial = tmp_path / "out.partial"
   partial.mkdir()
   (partial / "spectrograms-00007.tfrecord").write_bytes(b"half")
-  with pytest.raises(FileExistsError, match=r"one run at a.*out\.partial exi"):
+  with pytest.raises(FileExistsError, match=r"one proc.*out\.partial exi"):
     prepare.prepare(clips, tmp_path / "out", _SMALL)
   assert _shards(partial) == ["spectrograms-00007.tfrecord"]
   assert sorted(os.listdir(tmp_path)) == ["clips", "out.partial"]

@@ -11,6 +11,7 @@ from tfspec import answers as answers_lib
 from tfspec import (
   checksums,
   exportable,
+  files,
   model_card,
   process_state,
   servable,
@@ -144,12 +145,13 @@ def export_saved_model(
   limits = _limits(
     exported, max_samples, max_wav_bytes, min_samples, non_finite, cut_wav
   )
-  if exported.model is None:
-    served, answers = Servable(exported, limits, jit_compile=jit_compile), None
-  else:
-    served, answers = _of_model(exported, limits, jit_compile)
   name = os.path.basename(os.path.dirname(os.path.abspath(target))) or "model"
-  with exportable.written_aside(target) as partial:
+  with files.written_aside(target, "path") as partial:
+    if exported.model is None:
+      served = Servable(exported, limits, jit_compile=jit_compile)
+      answers = None
+    else:
+      served, answers = _of_model(exported, limits, jit_compile)
     with tempfile.TemporaryDirectory() as folder:
       _write_assets(served, name, limits, answers, folder)
       served.assets = [

@@ -2,8 +2,7 @@
 
 import contextlib
 import dataclasses
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -226,31 +225,6 @@ def check_new(path: files.Path) -> str:
   target = files.check_new(path, "path")
   files.check_text(target)  # TensorFlow writes no other names of models.
   return target
-
-
-@contextlib.contextmanager
-def written_aside(target: str) -> Iterator[str]:
-  """Gives a path to write to, which becomes `target` at the end.
-
-  An export appears when it is complete: one that fails leaves nothing behind.
-
-  Raises:
-    FileExistsError: If `target` came to exist meanwhile.
-  """
-  # TF Serving takes only folders whose name is a number for versions.
-  partial = f"{target}.partial-{uuid.uuid4().hex[:8]}"
-  try:
-    yield partial
-    try:
-      files.rename(partial, target)
-    except FileExistsError as e:
-      raise FileExistsError(f"path must not exist yet. Got: {target}.") from e
-  except BaseException:
-    if tf.io.gfile.isdir(partial):
-      tf.io.gfile.rmtree(partial)
-    elif tf.io.gfile.exists(partial):
-      tf.io.gfile.remove(partial)
-    raise
 
 
 def _is_here(value: tf.Tensor) -> bool:

@@ -216,8 +216,7 @@ def write_bytes(path: str, content: bytes) -> None:
     OSError: If it cannot be written.
   """
   if path.startswith(_RAM) and exists(path):  # There it would be appended to.
-    with _gfile(path) as gfile:
-      gfile.remove(path)
+    _remove_file(path)
   with opened(path, "wb") as file:
     file.write(content)
 
@@ -239,6 +238,25 @@ def make_folder(path: str) -> None:
     if exists(path):
       raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     gfile.makedirs(path)
+
+
+def _make_file(path: str) -> None:
+  """Makes an empty file, and the folders above it: see `make_folder`."""
+  if not is_remote(path):
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    open(path, "xb").close()
+    return
+  if exists(path):
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+  write_bytes(path, b"")
+
+
+def _remove_file(path: str) -> None:
+  if not is_remote(path):
+    os.remove(path)
+    return
+  with _gfile(path) as gfile:
+    gfile.remove(path)
 
 
 def remove_folder(path: str) -> None:
@@ -272,6 +290,44 @@ def rename(source: str, target: str) -> None:
       gfile.rmtree(source)
     else:
       gfile.rename(source, target, overwrite=True)
+
+
+@contextlib.contextmanager
+def written_aside(target: str, name: str, folder: bool = True) -> Iterator[str]:
+  """Gives a path to write to, which becomes the target at the end.
+
+  The target appears when it is complete. What fails leaves nothing behind.
+  Of two that write one local target at the same time, the second fails before
+  its work begins.
+
+  Args:
+    target: What `check_new` returned.
+    name: What errors call it.
+    folder: Whether it is a folder, which is made, or a file.
+
+  Raises:
+    FileExistsError: If another is writing it, or it came to exist meanwhile.
+    OSError: If it cannot be written.
+  """
+  partial = f"{target}.partial"
+  try:
+    if folder:
+      make_folder(partial)
+    else:
+      _make_file(partial)
+  except FileExistsError as e:
+    raise FileExistsError(
+      f"{name} must be written by one process at a time. Got: {shown(partial)} "
+      "exists. If none is at work, one was killed: delete that."
+    ) from e
+  try:
+    yield partial
+    check_new(target, name)
+    rename(partial, target)
+  except BaseException:
+    with contextlib.suppress(OSError):
+      remove_folder(partial) if folder else _remove_file(partial)
+    raise
 
 
 def below(folder: str) -> list[str]:

@@ -7,7 +7,6 @@ References:
 import dataclasses
 import hashlib
 import io
-import os
 import re
 from typing import Any
 
@@ -103,14 +102,10 @@ def export_litert(
   if not target.endswith(ENDING):
     raise ValueError(f"path must end in {ENDING}. Got: {target}.")
   exported = exportable.exportable(source, channels)
-  program = _Program(exported)
-  content = _with_metadata(_convert(program), _assets(exported))
-  folder = os.path.dirname(target)
-  with exportable.written_aside(target) as partial:
-    if folder:
-      tf.io.gfile.makedirs(folder)
-    with tf.io.gfile.GFile(partial, "wb") as file:
-      file.write(content)
+  with files.written_aside(target, "path", folder=False) as partial:
+    program = _Program(exported)
+    content = _with_metadata(_convert(program), _assets(exported))
+    files.write_bytes(partial, content)
 
 
 def load_config(path: files.Path) -> SpectrogramConfig:

@@ -1,6 +1,5 @@
 """Audio files in, sharded TFRecords and a manifest out."""
 
-import contextlib
 import json
 import math
 import os
@@ -83,16 +82,7 @@ def prepare(
     )
   target = files.check_new(output_folder, "output_folder")
   sources = _find_files(source_folder)
-  partial = f"{target}.partial"
-  try:
-    files.make_folder(partial)
-  except FileExistsError as e:
-    raise FileExistsError(
-      "output_folder must be made by one run at a time. Got: "
-      f"{files.shown(partial)} exists. If no run is at work, one was killed: "
-      "delete that folder."
-    ) from e
-  try:
+  with files.written_aside(target, "output_folder") as partial:
     summary = _write(
       source_folder,
       sources,
@@ -105,12 +95,6 @@ def prepare(
       progress,
     )
     checksums.write(partial)
-    files.check_new(target, "output_folder")
-    files.rename(partial, target)
-  except BaseException:
-    with contextlib.suppress(OSError):
-      files.remove_folder(partial)
-    raise
   return summary
 
 
