@@ -66,7 +66,7 @@ setuptools.setup(
     "test": _TEST,
     "tpu-check": _TPU_CHECK,
   },
-  entry_points={"console_scripts": ["tfspec=tfspec.cli:run"]},
+  entry_points={"console_scripts": ["tfspec=tfspec.cli.main:run"]},
   classifiers=[
     "Development Status :: 4 - Beta",
     "Intended Audience :: Developers",

@@ -7,7 +7,6 @@ help without TensorFlow, whose import takes seconds.
 import importlib
 import os
 import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 from tfspec.version import __version__ as __version__
@@ -16,13 +15,13 @@ if TYPE_CHECKING:  # What editors and type checkers see.
   from tfspec import data, layers
   from tfspec.config import SpectrogramConfig, load_config, save_config
   from tfspec.data.dataset import spectrogram_fn
-  from tfspec.explain import explain
-  from tfspec.export import export_saved_model
-  from tfspec.litert import export_litert
-  from tfspec.ops.wav_ops import decode_wav
+  from tfspec.export.litert import export_litert
+  from tfspec.export.saved_model import export_saved_model
+  from tfspec.ops.wav.decoding import decode_wav
   from tfspec.spectrogram import Spectrogram
-  from tfspec.transform import stft
-  from tfspec.verify import verify
+  from tfspec.spectrogram.transform import stft
+  from tfspec.verification.explain import explain
+  from tfspec.verification.verify import verify
 
 __all__ = [
   "Spectrogram",
@@ -43,15 +42,15 @@ __all__ = [
 _HOMES = {
   "Spectrogram": "spectrogram",
   "SpectrogramConfig": "config",
-  "decode_wav": "ops.wav_ops",
-  "explain": "explain",
-  "export_litert": "litert",
-  "export_saved_model": "export",
+  "decode_wav": "ops.wav.decoding",
+  "explain": "verification.explain",
+  "export_litert": "export.litert",
+  "export_saved_model": "export.saved_model",
   "load_config": "config",
   "save_config": "config",
   "spectrogram_fn": "data.dataset",
-  "stft": "transform",
-  "verify": "verify",
+  "stft": "spectrogram.transform",
+  "verify": "verification.verify",
 }
 
 
@@ -74,19 +73,6 @@ def __dir__() -> list[str]:
   return sorted({*globals(), *__all__})
 
 
-class _Facade(types.ModuleType):
-  """The package, in which `verify` and `explain` stay functions.
-
-  Python binds each module that it has imported to the module's name in the
-  package. Where that is the name of a function too, the function stays there.
-  """
-
-  def __setattr__(self, name: str, value: Any) -> None:
-    if _HOMES.get(name) == name and isinstance(value, types.ModuleType):
-      value = getattr(value, name)
-    super().__setattr__(name, value)
-
-
 def _is_command() -> bool:
   """Returns whether this process is `tfspec` or `python -m tfspec`."""
   program = os.path.basename("".join(sys.argv[:1]))
@@ -95,7 +81,6 @@ def _is_command() -> bool:
   return program == __name__
 
 
-sys.modules[__name__].__class__ = _Facade
 # Keras finds the layer of a `.keras` file only if it was registered before, and
 # `import tfspec` is all that a program must do for it. The commands that read
 # such files import the layers themselves.

@@ -1,6 +1,6 @@
 """`python -m tfspec`, the same as the command `tfspec`."""
 
-from tfspec import cli
+from tfspec.cli.main import run
 
 if __name__ == "__main__":
-  cli.run()
+  run()

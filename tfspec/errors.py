@@ -1,55 +1,13 @@
-"""Checks of data in a graph, and what they say to a person."""
+"""What errors say to a person."""
 
 import re
-
-import tensorflow as tf
 
 # A failed check reads "... assertion failed: [the sentence]\n [[a node]] ...".
 _ASSERTION = re.compile(r"assertion failed: \[(.*?)\]\s*(?:\[\[|$)", re.DOTALL)
 _NODE = re.compile(r"^\{\{.*?\}\}\s*|\s*\[Op:\w+\].*$", re.DOTALL)
 
 
-def require(
-  value: tf.Tensor,
-  condition: tf.Tensor,
-  *words: str | tf.Tensor,
-  compiled: bool = False,
-) -> tf.Tensor:
-  """Returns the value if the condition holds.
-
-  Args:
-    value: Any tensor; what is computed from the result waits for the check.
-    condition: Boolean scalar.
-    *words: Strings and integer scalars, which make up the sentence.
-    compiled: Whether XLA may compile the check, which it then leaves out. It
-      has no strings, so that in a graph the words are not joined before
-      `sentence` does it.
-
-  Returns:
-    `value`.
-
-  Raises:
-    tf.errors.InvalidArgumentError: When run, with the sentence, if the
-      condition does not hold.
-  """
-  is_eager = tf.executing_eagerly()
-  if compiled and not is_eager:
-    data = list(words)
-  else:
-    words = [
-      w if isinstance(w, str) else tf.strings.as_string(w) for w in words
-    ]
-    text = tf.strings.join(words)
-    data = [text]
-  if not is_eager:
-    with tf.control_dependencies([tf.debugging.Assert(condition, data)]):
-      return tf.identity(value)
-  if not condition:  # An eager Assert would hide the sentence in a listing.
-    raise tf.errors.InvalidArgumentError(None, None, text.numpy().decode())
-  return value
-
-
-def sentence(error: tf.errors.OpError) -> str:
+def sentence(error: Exception) -> str:
   """Returns the sentence of an error, without the graph around it."""
   found = _ASSERTION.search(error.message)
   if found:
@@ -61,3 +19,17 @@ def first_line(error: Exception) -> str:
   """Returns the type of an error and the first line of what it says."""
   lines = str(error).splitlines()
   return f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def missing(package: str, extra: str, purpose: str) -> ImportError:
+  """Returns the error that tells how to install a package.
+
+  Args:
+    package: Its name in the package index.
+    extra: The extra of tfspec in `setup.py` that has it.
+    purpose: What it must be installed for.
+  """
+  return ImportError(
+    f"{package} must be installed {purpose}. Run: pip install '.[{extra}]' in "
+    f"a clone of tfspec, or pip install {package}"
+  )

@@ -17,10 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 import tfspec
-from tests import reference
-from tests.goldens import in_dtype, xla_lacks
-from tfspec import goldens as contract
-from tfspec.ops.window_ops import WindowLike
+from tfspec.coefficients.windows import WindowLike
+from tfspec.contract import bounds, oracle
+from tfspec.contract.registry import in_dtype, xla_lacks
 
 # frame_length, frame_step, fft_length: 16 to 4096, odd and even, powers of two
 # and primes, with and without zeros behind the frame.
@@ -52,12 +51,12 @@ Written by `python -m tools.accuracy`; do not edit.
 
 The largest relative L2 error of a frame of the complex transform,
 `||computed - exact|| / ||exact||`, against the transform written out in NumPy
-float64 (`tests/reference.py`) of the same samples. The frames hold noise, a
+float64 (`tests/oracle.py`) of the same samples. The frames hold noise, a
 tone, a large offset with little noise, and {constants} or more constants, and
 what lies between them; the seed is fixed. Each figure is the larger one of a
 graph and of the same graph compiled by XLA, on one CPU; another CPU changes the
-digits, not the bound. `python -m pytest tests/stft_ops_test.py` holds both
-engines to the bounds, which `tfspec/goldens.py` derives.
+digits, not the bound. `python -m pytest tests/ops/engines_test.py` holds both
+engines to the bounds, which `tfspec/contract/bounds.py` derives.
 
 Beside them stand `keras.layers.STFTSpectrogram` (Keras {keras}) and
 `tf.signal.stft` (TensorFlow {tensorflow}), run eagerly on the same samples;
@@ -94,8 +93,8 @@ def _case(
   """Returns the signals in a dtype, and their exact transform."""
   frame_length, frame_step, fft_length = sizes
   samples = in_dtype(signals(frame_length, frame_step), dtype)
-  values = reference.window(window, frame_length, False, "density")
-  exact = reference.stft(
+  values = oracle.window(window, frame_length, False, "density")
+  exact = oracle.stft(
     samples.astype(np.float64), values, frame_step, fft_length, "valid"
   )
   return samples, exact
@@ -169,7 +168,7 @@ def measure_keras(
   except tf.errors.InvalidArgumentError:  # It counts the bins in float16.
     return None
   # It does not scale without a window: the scale is left out for all.
-  plain = reference.window(window, sizes[0], False, None)
+  plain = oracle.window(window, sizes[0], False, None)
   return relative_error(
     *tf.split(values, 2, axis=-1), exact * np.sqrt(np.sum(plain**2))
   )
@@ -182,7 +181,7 @@ def measure_tf_signal(
   if dtype in ("float16", "bfloat16"):
     return None
   samples, exact = _case(sizes, window, dtype)
-  values = reference.window(window, sizes[0], False, "density")
+  values = oracle.window(window, sizes[0], False, "density")
   spectrum = tf.signal.stft(
     samples, *sizes, window_fn=lambda _, dtype: tf.constant(values, dtype)
   )
@@ -203,7 +202,7 @@ def labels() -> Iterator[tuple[str, tuple[int, int, int], WindowLike]]:
 
 def title(dtype: str) -> str:
   """Returns the heading and the bound above a dtype's table."""
-  return f"## {dtype}\n\nBound: {contract.stft_bound(dtype):.4g}."
+  return f"## {dtype}\n\nBound: {bounds.stft_bound(dtype):.4g}."
 
 
 def _table(dtype: str) -> Iterator[str]:

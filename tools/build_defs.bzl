@@ -13,12 +13,12 @@ _PYTEST = [
 ]
 
 def tfspec_library(name, srcs, deps = [], data = [], visibility = None):
-    """One module of tfspec, or a helper of its tests.
+    """One folder of tfspec, or a helper of its tests.
 
     Args:
-      name: The module's name; of an __init__.py, the folder's name.
-      srcs: The module's file.
-      deps: The targets of the tfspec modules that it imports, no more.
+      name: The name of the folder, or of the helper.
+      srcs: The files.
+      deps: The targets of the tfspec folders that it imports, no more.
       data: Files that it reads.
       visibility: Who may use it; the package's default if None.
     """

@@ -5,7 +5,7 @@
 # installed; a second start finds them there and is quick.
 #
 #   bash tools/fetch_corpus.sh DIR
-#   tfspec benchmark --works W8 --corpus DIR --output benchmark_output
+#   python -m tools.benchmark --works W8 --corpus DIR --output benchmark_output
 set -euo pipefail
 
 fail() {

@@ -13,10 +13,9 @@ import tempfile
 import numpy as np
 
 import tfspec
-from tests import reference
-from tfspec import goldens as contract
-from tfspec import litert
-from tfspec.ops.window_ops import WindowLike
+from tfspec.coefficients.windows import WindowLike
+from tfspec.contract import bounds, oracle
+from tfspec.export import litert
 from tools import accuracy
 
 SIZES = (
@@ -53,9 +52,9 @@ def measure(
     engine=engine,
   )
   signals = accuracy.signals(frame_length, frame_step).astype(np.float32)
-  exact = reference.stft(
+  exact = oracle.stft(
     signals.astype(np.float64),
-    reference.window(window, frame_length, False, "density"),
+    oracle.window(window, frame_length, False, "density"),
     frame_step,
     fft_length,
     "valid",
@@ -71,7 +70,7 @@ def measure(
 
 def main() -> None:
   """Prints the table."""
-  print(f"Bound: {contract.stft_bound('float32'):.4g}.\n")
+  print(f"Bound: {bounds.stft_bound('float32'):.4g}.\n")
   columns = ["size, fft", "error, fft", "size, kernel", "error, kernel"]
   print(
     f"| frame_length/frame_step/fft_length | window | {' | '.join(columns)} |"

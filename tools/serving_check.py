@@ -31,7 +31,9 @@ from tensorflow_serving.apis import (
 )
 
 import tfspec
-from tfspec import errors, goldens, serving_requests
+from tfspec import errors
+from tfspec.contract import archive, bounds, vectors
+from tfspec.export import requests as requests_lib
 
 _REQUESTS = flags.DEFINE_integer("requests", 20000, "How many to send.")
 _CLIENTS = flags.DEFINE_integer("clients", 8, "How many send at a time.")
@@ -102,13 +104,13 @@ def request_of(
 
 def good_requests(
   path: str,
-) -> list[tuple[predict_pb2.PredictRequest, goldens.Golden]]:
+) -> list[tuple[predict_pb2.PredictRequest, vectors.Golden]]:
   """Returns requests, and what they must give, of every signature."""
   result = []
-  found = goldens.load(os.path.join(path, "assets", "goldens.npz"), _CONFIG)
+  found = archive.load(os.path.join(path, "assets", "goldens.npz"), _CONFIG)
   for golden in found:
     clip = [golden.signals]
-    inputs = serving_requests.inputs(clip, [None, None], _CONFIG)
+    inputs = requests_lib.inputs(clip, [None, None], _CONFIG)
     names = ["serving_default", "wav"]
     if golden.name == "pcm16":
       names.append("pcm16")
@@ -121,14 +123,14 @@ def good_requests(
 def bad_requests() -> list[predict_pb2.PredictRequest]:
   """Returns requests that must be refused, each for another reason."""
   sound = 0.1 * np.sin(np.arange(800, dtype=np.float32))[:, np.newaxis]
-  file = serving_requests.wav_file(sound, 8000)
+  file = requests_lib.wav_file(sound, 8000)
   huge = np.zeros([_MAX_SAMPLES + 1, 1], np.float32)
   files = {
     "truncated": file[:30],
-    "wrong rate": serving_requests.wav_file(sound, 16000),
+    "wrong rate": requests_lib.wav_file(sound, 16000),
     "empty": b"",
-    "huge": serving_requests.wav_file(huge, 8000),
-    "NaN": serving_requests.wav_file(sound * np.nan, 8000),
+    "huge": requests_lib.wav_file(huge, 8000),
+    "NaN": requests_lib.wav_file(sound * np.nan, 8000),
     "text": b"This is no sound at all, it is a sentence.",
   }
   signals = sound.T
@@ -208,13 +210,13 @@ def check(requests: int, clients: int) -> dict[str, float]:
 def _send_good(
   stub: prediction_service_pb2_grpc.PredictionServiceStub,
   request: predict_pb2.PredictRequest,
-  golden: goldens.Golden,
+  golden: vectors.Golden,
 ) -> float:
   start = time.perf_counter()
   response = stub.Predict(request, timeout=60)
   seconds = time.perf_counter() - start
   (values,) = tf.make_ndarray(response.outputs["spectrogram"])
-  found = goldens.deviation(
+  found = bounds.deviation(
     _CONFIG, values, golden.expected(_CONFIG), golden.tolerance(_CONFIG)
   )
   if not found.ok:

@@ -20,9 +20,9 @@ import tensorflow as tf
 from absl import app, flags
 
 import tfspec
-from tests.goldens import GOLDENS, Golden
-from tfspec import benchmark
+from tfspec.contract.registry import GOLDENS, Golden
 from tools import tpu_compiler
+from tools.benchmark import suite
 
 _CHIPS = flags.DEFINE_list("chips", ["v5e", "v6e"], "Some of v4,v5e,v5p,v6e.")
 _GOLDENS = flags.DEFINE_list("goldens", None, "Names of goldens; all if unset.")
@@ -274,7 +274,7 @@ FORMS = (
 
 
 def measure(
-  form: Form, work: benchmark.Work, kind: str, chip: str
+  form: Form, work: suite.Work, kind: str, chip: str
 ) -> tpu_compiler.Program:
   """Compiles a form for the size of a work of the benchmark."""
   function, variables = form.make(**_lengths(work))
@@ -286,7 +286,7 @@ def measure(
   return tpu_compiler.compile_for(text, chip)
 
 
-def floor_bytes(work: benchmark.Work, dtype: str = "float32") -> int:
+def floor_bytes(work: suite.Work, dtype: str = "float32") -> int:
   """Returns the bytes of input, output and kernels, which is the least."""
   config = tfspec.SpectrogramConfig(**_lengths(work))
   samples = round(work.seconds * 16000)
@@ -303,7 +303,7 @@ def table(chip: str) -> Iterator[str]:
     "| step: MB | GFLOP |"
   )
   yield "|---|---|---|---|---|---|---|"
-  for work in benchmark.WORKS[:3]:
+  for work in suite.WORKS[:3]:
     sizes = "/".join(map(str, _lengths(work).values()))
     for form in FORMS:
       try:
@@ -333,7 +333,7 @@ def _cells(
   return cells
 
 
-def _lengths(work: benchmark.Work) -> dict[str, int]:
+def _lengths(work: suite.Work) -> dict[str, int]:
   names = ("frame_length", "frame_step", "fft_length")
   return {name: getattr(work, name) for name in names}
 

@@ -22,8 +22,7 @@ import tensorflow as tf
 from absl import logging
 
 import tfspec
-from tests import cpp_loader
-from tools import prompts, trained_kernels
+from tools import cpp_loader, prompts, trained_kernels
 from tools.prompts import LANGUAGES, RATE_HZ, Clips
 
 _BATCH = 32

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 import tfspec
-from tfspec import plot
+from tfspec.view import plot
 from tools.prompts import RATE_HZ
 
 

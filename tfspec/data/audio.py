@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from tfspec import files
-from tfspec.ops import wav_ops
+from tfspec.ops.wav import decoding
+from tfspec.storage import files
 
 
 def load_wav(
@@ -43,7 +43,7 @@ def load_wav(
   """
   if not tf.is_tensor(path):
     path = tf.constant(files.encoded(files.as_path(path)))
-  *results, missing = wav_ops.decode(
+  *results, missing = decoding.decode(
     tf.io.read_file(path), channels, sample_rate_hz, path
   )
   return (*results, missing) if return_missing else tuple(results)

@@ -5,9 +5,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfspec import errors
 from tfspec.config import SpectrogramConfig
-from tfspec.spectrogram import Spectrogram, check_channels, time_axis
+from tfspec.ops import check_ops
+from tfspec.spectrogram import Spectrogram
+from tfspec.spectrogram.layouts import check_channels, time_axis
 
 
 def spectrogram_fn(
@@ -297,7 +298,7 @@ def _measure(signals: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
     signals = signals[:, tf.newaxis]
   signals = check_channels(signals, "channels_last")
   samples = tf.shape(signals)[0]
-  samples = errors.require(
+  samples = check_ops.require(
     samples,
     samples <= most,
     "samples must be at most the last boundary. Got: samples=",

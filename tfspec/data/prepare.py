@@ -9,12 +9,13 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from tfspec import checksums, files, plot
-from tfspec import spectrogram as spectrogram_lib
 from tfspec.config import SpectrogramConfig, save_config
 from tfspec.data import prepare_report, records
 from tfspec.data.prepare_clips import Clip, clips, is_wav
 from tfspec.data.prepare_report import Summary
+from tfspec.spectrogram import layouts
+from tfspec.storage import checksums, files
+from tfspec.view import plot
 
 CONTACT_SHEET_FILE = "contact_sheet.png"
 _SHEET_CLIPS = 12
@@ -222,7 +223,7 @@ class _Sheet:
     if self._offered % self._every == 0:
       step = config.resolved().frame_step
       frames = int(_SHEET_SECONDS * clip.sample_rate_hz / step) + 1
-      axis = spectrogram_lib.time_axis(config) - 1
+      axis = layouts.time_axis(config) - 1
       some = range(min(frames, clip.values.shape[axis]))
       values = np.take(clip.values, some, axis)
       title = clip.source

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from tfspec import errors, files
-from tfspec import spectrogram as spectrogram_lib
+from tfspec import errors
 from tfspec.config import SpectrogramConfig
+from tfspec.spectrogram import module as spectrogram_lib
+from tfspec.storage import files
 
 # A protocol buffer, and so a tf.train.Example, ends at 2 GiB.
 _MAX_EXAMPLE_BYTES = 1 << 30

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
-from tfspec import files
 from tfspec.data import records
+from tfspec.storage import files
 
 # What helps, by words of the rule that a file broke.
 _HELP = {

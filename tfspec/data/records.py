@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfspec import config_rules, files
-from tfspec.config import SpectrogramConfig, load_config
-from tfspec.spectrogram import time_axis
-from tfspec.wire_format import field, field_start, varint
+from tfspec.config import SpectrogramConfig, load_config, rules
+from tfspec.spectrogram.layouts import time_axis
+from tfspec.storage import files
+from tfspec.storage.wire_format import field, field_start, varint
 
 CONFIG_FILE = "config.textproto"
 MANIFEST_FILE = "manifest.jsonl"
@@ -147,7 +147,7 @@ def read_examples(
   if differences:
     raise ValueError(
       "config must be the one that the examples were made with. Got: "
-      f"{config_rules.listed(differences, files.shown(folder))} (fingerprints "
+      f"{rules.listed(differences, files.shown(folder))} (fingerprints "
       f"{config.fingerprint()}, {stored.fingerprint()})."
     )
   written = [row for row in read_manifest(folder) if row["status"] == "written"]

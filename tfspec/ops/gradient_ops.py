@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfspec.ops import device_ops
+from tfspec.ops.engines import devices
 
 
 def custom_gradient(plain: Callable) -> Callable[[Callable], Callable]:
@@ -28,7 +28,7 @@ def custom_gradient(plain: Callable) -> Callable[[Callable], Callable]:
     custom = tf.custom_gradient(function)
 
     def compute(*args: tf.Tensor) -> tf.Tensor | Sequence[tf.Tensor]:
-      ignored = device_ops.has_tangents(args) or device_ops.is_vectorized()
+      ignored = devices.has_tangents(args) or devices.is_vectorized()
       return (plain if ignored else custom)(*args)
 
     return compute

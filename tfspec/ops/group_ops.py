@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from tfspec import errors
+from tfspec.ops import check_ops
 
 Outputs = Mapping[str, tf.Tensor]
 
@@ -97,7 +97,7 @@ def check_rows(outputs: Outputs, rows: int | tf.Tensor) -> dict[str, tf.Tensor]:
     tf.errors.InvalidArgumentError: When run, if one has more or fewer.
   """
   return {
-    name: errors.require(
+    name: check_ops.require(
       value,
       tf.equal(tf.shape(value)[0], rows),
       f"An output must have a row for each clip. Got: {name} with ",

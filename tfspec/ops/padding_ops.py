@@ -7,8 +7,8 @@ these functions return is cut into frames with "valid" padding.
 import numpy as np
 import tensorflow as tf
 
-from tfspec import errors
-from tfspec.ops import length_ops, shape_ops
+from tfspec.coefficients import framing
+from tfspec.ops import check_ops, shape_ops
 
 
 def center(
@@ -97,7 +97,7 @@ def check_lengths(
   wide = tf.cast(lengths, tf.int64)
   low, high = tf.reduce_min(wide), tf.reduce_max(wide)
   size = tf.size(lengths)
-  lengths = errors.require(
+  lengths = check_ops.require(
     tf.cast(lengths, tf.int32),
     tf.equal(size, batch),
     "lengths must be one a clip. Got: ",
@@ -108,7 +108,7 @@ def check_lengths(
     compiled=True,
   )
   is_inside = (low >= 0) & (high <= tf.cast(samples, tf.int64))
-  return errors.require(
+  return check_ops.require(
     lengths,
     tf.equal(size, 0) | is_inside,
     "lengths must be in [0, samples]. Got: lengths from ",
@@ -139,7 +139,7 @@ def mask_lengths(mask: tf.Tensor) -> tf.Tensor:
   ends = tf.range(1, shape_ops.dims(mask)[-1] + 1) * tf.cast(mask, tf.int32)
   lengths = tf.maximum(tf.reduce_max(ends, axis=-1), 0)
   counts = tf.math.count_nonzero(mask, axis=-1, dtype=tf.int32)
-  return errors.require(
+  return check_ops.require(
     lengths,
     tf.reduce_all(tf.equal(lengths, counts)),
     "mask must be True up to the end of each clip, and False behind it. Got: ",
@@ -204,10 +204,10 @@ def place(
     samples = shape_ops.dims(signals)[-1]
     maximum = max if isinstance(samples, int) else tf.maximum
     layout = (frame_length, frame_step, padding)
-    frames = length_ops.num_frames(samples, *layout, maximum)
+    frames = framing.num_frames(samples, *layout, maximum)
     covered = (frames - 1) * frame_step + frame_length
     if padding == "same":
-      own_frames = length_ops.num_frames(lengths, *layout, tf.maximum)
+      own_frames = framing.num_frames(lengths, *layout, tf.maximum)
       own_covered = (own_frames - 1) * frame_step + frame_length
       index = tf.range(covered) - tf.maximum(own_covered - lengths, 0) // 2
       is_sample = (index >= 0) & (index < lengths)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfspec.ops import length_ops
+from tfspec.coefficients import framing
 
 # Up to so many hop-sized blocks make a frame by concatenation, which XLA fuses
 # with the window; beyond, the graph would grow with the overlap.
@@ -60,7 +60,7 @@ def fit(
   """
   samples = dims(signals)[-1]
   maximum = max if isinstance(samples, int) else tf.maximum
-  frames = length_ops.num_frames(
+  frames = framing.num_frames(
     samples, frame_length, frame_step, padding, maximum
   )
   covered = maximum(frames, 1) * frame_step + (frame_length - frame_step)

@@ -1,1 +1,1 @@
-"""The schema of the configuration; `tfspec.config` is its only reader."""
+"""The schema of the config: data and comments, no logic."""

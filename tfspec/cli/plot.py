@@ -1,0 +1,33 @@
+"""`tfspec plot`."""
+
+import argparse
+import sys
+from typing import Any
+
+from tfspec.cli import config_options
+
+
+def add(commands: Any) -> None:
+  """Adds the parser of the command.
+
+  Args:
+    commands: What `add_subparsers` returned.
+  """
+  command = commands.add_parser("plot", help="draw WAV files into a PNG")
+  command.add_argument("inputs", nargs="+", help="WAV files")
+  command.add_argument("--output", required=True, help="PNG file to write")
+  config_options.add(command)
+  command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+  """Runs the command and returns its exit status."""
+  config = config_options.config(arguments)
+  from tfspec.storage import files
+  from tfspec.view import plot
+
+  notes = plot.plot(arguments.inputs, config, arguments.output)
+  for note in notes:
+    print(f"note: {note}", file=sys.stderr)
+  print(f"drew {files.shown(arguments.output)}")
+  return 0

@@ -1,0 +1,198 @@
+"""How far each value may be off.
+
+The numeric contract is one number a dtype, `STFT_BOUNDS`: the largest relative
+L2 error of the transform of a frame, `||computed - exact|| / ||exact||` over
+the bins, `exact` being the transform of the samples as they are given. Both
+engines keep it, for frames of 16 to 4096 samples, lengths odd and even, and
+windows tapered and flat. What the rounding of results adds is in `stft_bound`,
+what each mode may be off by in `tolerance`; docs/accuracy.md has the errors as
+measured.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfspec.config import SpectrogramConfig
+
+# Relative L2 error of the real and imaginary parts of a frame, at most, before
+# they are rounded to the dtype. The short dtypes are computed in float32.
+STFT_BOUNDS = {
+  "float16": 5e-7,
+  "bfloat16": 5e-7,
+  "float32": 5e-7,
+  "float64": 1e-14,
+}
+
+
+# Relative rounding of a result: half a unit in the last place of the short
+# dtypes, four units for the few operations of a mode in the long ones.
+_ROUNDING = {
+  "float16": 2.0**-11,
+  "bfloat16": 2.0**-8,
+  "float32": 2.0**-21,
+  "float64": 2.0**-50,
+}
+
+
+# Half the smallest step near zero, for results that are subnormal there.
+_SMALLEST = {
+  "float16": 2.0**-25,
+  "bfloat16": 1e-38,
+  "float32": 1e-38,
+  "float64": 1e-300,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Deviation:
+  """The error of an output where it is largest relative to its bound.
+
+  Attributes:
+    error: Absolute error; infinite if a value is not finite or shapes differ.
+    bound: Largest allowed error there.
+  """
+
+  error: float
+  bound: float
+
+  @property
+  def ok(self) -> bool:
+    """Whether the error is within the bound."""
+    return self.error <= self.bound
+
+
+def stft_bound(dtype: str, signals_are_rounded: bool = False) -> float:
+  """Returns the largest relative L2 error of a frame as it is returned.
+
+  Float32 and float64 are computed in the dtype: the bound is `STFT_BOUNDS`. The
+  short dtypes are computed in float32 with an error `e`, and rounded once at
+  the end. With `u` half a unit in the last place, 2^-11 in float16 and 2^-8 in
+  bfloat16, that moves each part by at most `u` times its size, and so the frame
+  `X` by at most `u ||X||`: together `e + u + e u`.
+
+  If the exact transform is that of signals which were themselves rounded to the
+  dtype, their windowed frame `f` is off by at most `u ||f||`. Over all bins,
+  the mirrored ones too, the squares of a transform sum up to `fft_length` times
+  those of the frame [1]. The `num_bins` bins hold at least half of that sum,
+  for the error at most all of it: so `X` moves by at most `sqrt(2) u ||X||`,
+  and the bound `b` above becomes `b + sqrt(2) u (1 + b)`.
+
+  Parts below the smallest normal number of float16, 6.1e-5, are rounded to a
+  multiple of 6e-8 instead: each adds at most 3e-8, absolutely. Parts above
+  65504 are infinite.
+
+  Args:
+    dtype: Dtype of the signals.
+    signals_are_rounded: Whether the exact transform is that of the signals
+      before they were rounded to a short dtype.
+
+  Returns:
+    The bound.
+
+  References:
+    [1]: Parseval's theorem; A. V. Oppenheim and R. W. Schafer, "Discrete-Time
+      Signal Processing", 3rd edition, 2010, chapter 8.
+  """
+  bound = STFT_BOUNDS[dtype]
+  if dtype not in ("float16", "bfloat16"):
+    return bound
+  unit = _ROUNDING[dtype]
+  bound += unit * (1.0 + bound)
+  if signals_are_rounded:
+    bound += math.sqrt(2.0) * unit * (1.0 + bound)
+  return bound
+
+
+def tolerance(
+  config: SpectrogramConfig,
+  expected: np.ndarray,
+  parts: dict[str, np.ndarray],
+  dtype: str = "float32",
+) -> np.ndarray:
+  """Returns how far each value of a spectrogram may be off.
+
+  With `e = STFT_BOUNDS[dtype]` a frame `X` may be off by `d = e * ||X||`, and
+  so may each of its values. From this follow, with `m = max(|X|, floor)`,
+
+  | mode | bound |
+  |---|---|
+  | real, imag, stft | `d`; `||X||` is the largest of all frames |
+  | magnitude | `d` |
+  | psd | `2 (2 |X| d + d^2)` |
+  | log | the larger of `log(1 + d / m)` and `log(m / max(m - d, floor))` |
+  | angle | `asin(d / |X|)`, or pi where `d >= |X|` |
+
+  and, in all of them, some units in the last place of the result.
+
+  Args:
+    config: The config.
+    expected: Exact values of the mode, `[..., num_frames, num_features]`.
+    parts: Exact "real" and "imag" parts, `[..., num_frames, num_bins]`; modes
+      "real" and "imag" may leave out the other.
+    dtype: Dtype of the signals.
+
+  Returns:
+    Float64 of the shape of `expected`.
+  """
+  power = sum(np.square(values) for values in parts.values())
+  norm = np.sqrt(np.sum(power, axis=-1, keepdims=True))
+  if config.mode in ("real", "imag", "stft"):
+    norm = np.max(norm, initial=0.0)
+  off = STFT_BOUNDS[dtype] * norm
+  size, floor = np.sqrt(power), config.resolved().floor
+  clipped = np.maximum(size, floor)
+  if config.mode == "psd":
+    bound = 2 * (2 * size * off + np.square(off))
+  elif config.mode == "log":
+    below = np.maximum(clipped - off, floor)
+    bound = np.maximum(np.log1p(off / clipped), np.log(clipped / below))
+    # Rounding of the argument shifts a logarithm by an absolute amount.
+    bound = bound + _ROUNDING["float64" if dtype == "float64" else "float32"]
+  elif config.mode == "angle":
+    # Where the phase is undefined, any value in [-pi, pi] is right.
+    sure = size > off
+    ratio = np.divide(off, size, out=np.ones_like(size), where=sure)
+    bound = np.where(sure, np.arcsin(ratio), np.pi)
+  else:
+    bound = off
+  rounding = _ROUNDING[dtype] * np.abs(expected)
+  return bound + rounding + _SMALLEST[dtype]
+
+
+def deviation(
+  config: SpectrogramConfig,
+  actual: np.ndarray,
+  expected: np.ndarray,
+  bound: np.ndarray,
+) -> Deviation:
+  """Returns where `actual` is off by most, relative to its bound."""
+  if actual.shape != expected.shape:
+    return Deviation(np.inf, 0.0)
+  if not actual.size:
+    return Deviation(0.0, 0.0)
+  error = errors(config, actual, expected)
+  worst = np.unravel_index(np.argmax(error / bound), error.shape)
+  return Deviation(float(error[worst]), float(bound[worst]))
+
+
+def errors(
+  config: SpectrogramConfig, actual: np.ndarray, expected: np.ndarray
+) -> np.ndarray:
+  """Returns the absolute error of each value, infinite if it is not finite."""
+  error = np.abs(np.asarray(actual, np.float64) - expected)
+  if config.mode == "angle":  # -pi and pi are the same phase.
+    error = np.minimum(error, np.abs(2 * np.pi - error))
+  return np.where(np.isfinite(error), error, np.inf)
+
+
+def size_of(values: Sequence[np.ndarray]) -> float:
+  """Returns the largest absolute value of an output of some clips, not 0."""
+  sizes = [
+    float(np.max(np.abs(value), initial=0.0))
+    for value in values
+    if value.dtype.kind == "f"
+  ]
+  return max(sizes, default=0.0) or 1.0

@@ -1,0 +1,341 @@
+"""The registry of goldens: each is a config and the signals it is run on.
+
+Every test of a route goes through this list, and `completeness_test.py` fails
+when an enum value or a oneof arm of the schema is in none of them. Add a golden
+here to add a case to every route.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import text_format
+
+from tfspec.config import SpectrogramConfig
+from tfspec.contract import oracle
+from tfspec.proto import spectrogram_config_pb2 as config_pb2
+
+
+@dataclasses.dataclass(frozen=True)
+class Golden:
+  """A config as a user writes it, and the shape of a batch of signals."""
+
+  name: str
+  text: str
+  shape: tuple[int, int, int] = (2, 1200, 1)  # batch, samples, channels
+  kind: str = "noise"
+  dtype: str = "float32"
+
+  def proto(self):
+    """Returns the config as a message."""
+    return text_format.Parse(self.text, config_pb2.SpectrogramConfig())
+
+  def config(self):
+    """Returns the config."""
+    return SpectrogramConfig.from_proto(self.proto())
+
+  def signals(self):
+    """Returns the batch in the config's data format, every element unlike."""
+    random = np.random.default_rng(len(self.name) + self.shape[1])
+    values = 0.3 * random.standard_normal(self.shape)
+    if self.kind == "silence":
+      values[:] = 0.0
+    elif self.kind == "tone":
+      values += np.sin(0.3 * np.arange(self.shape[1]))[:, np.newaxis]
+    elif self.kind == "impulse":
+      values[:] = 0.0
+      values[:, self.shape[1] // 3, :] = 1.0
+    if self.config().data_format == "channels_first":
+      values = values.transpose(0, 2, 1)
+    return values.astype(np.float32)
+
+  def expected(self):
+    """Returns the oracle's output and the tolerance of each value."""
+    config = self.config().resolved()
+    window = oracle.window(
+      config.window, config.frame_length, config.periodic, config.scaling
+    )
+    signals = in_dtype(self.signals(), self.dtype).astype(np.float64)
+    if config.data_format == "channels_last":
+      signals = signals.transpose(0, 2, 1)
+    outputs, bounds = [], []
+    # A batch of none has the shape of a batch of one, but for its length.
+    for clip in signals if len(signals) else np.zeros((1, *signals.shape[1:])):
+      per_channel = []
+      for channel in clip:
+        spectrum = oracle.stft(
+          channel,
+          window,
+          config.frame_step,
+          config.fft_length,
+          config.padding,
+          config.pad_mode,
+          config.pad_value,
+        )
+        values = oracle.mode(
+          spectrum, config.mode, config.fft_length, config.floor
+        )
+        bound = bounds.tolerance(
+          config,
+          values,
+          {"real": spectrum.real, "imag": spectrum.imag},
+          self.dtype,
+        )
+        per_channel.append((values, bound))
+      joined = [
+        oracle.layout(list(arrays), config.expand_dims, config.data_format)
+        for arrays in zip(*per_channel, strict=True)
+      ]
+      outputs.append(joined[0])
+      bounds.append(joined[1])
+    batch = len(signals)
+    return np.stack(outputs)[:batch], np.stack(bounds)[:batch]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recording(Golden):
+  """A golden whose signals, `[batch, samples, channels]`, are given."""
+
+  values: np.ndarray | None = None
+
+  def signals(self):
+    """Returns the recording in the data format of the config."""
+    if self.config().data_format == "channels_first":
+      return self.values.transpose(0, 2, 1)
+    return self.values
+
+
+def xla_lacks(engine, dtype):
+  """Whether XLA cannot compile it: in TensorFlow 2.16 it has no float64 FFT."""
+  old = tf.__version__.startswith("2.16.")
+  return old and (engine, dtype) == ("fft", "float64")
+
+
+def in_dtype(values, dtype):
+  """Rounds to a dtype that NumPy alone does not know, bfloat16 among them."""
+  import ml_dtypes
+
+  return values.astype(getattr(ml_dtypes, dtype, dtype))
+
+
+_SMALL = "frame_length: 64 frame_step: 24 "
+
+
+def _modes():
+  for mode in (
+    "LOG",
+    "MAGNITUDE",
+    "PSD",
+    "REAL",
+    "IMAG",
+    "ANGLE",
+    "STFT",
+  ):
+    for engine in ("FFT", "KERNEL"):
+      yield Golden(
+        f"{mode}_{engine}".lower(),
+        f"mode: MODE_{mode} engine: ENGINE_{engine} " + _SMALL,
+      )
+
+
+GOLDENS = [
+  Golden("defaults", ""),
+  *_modes(),
+  Golden(
+    "speech",
+    "frame_length: 400 frame_step: 160 fft_length: 512 sample_rate_hz: 16000",
+    kind="tone",
+  ),
+  # Windows.
+  Golden("window_name", 'window { named { name: "blackman" } } ' + _SMALL),
+  Golden(
+    "window_parameters",
+    'window { named { name: "kaiser" parameters: 8.6 } } periodic: true '
+    + _SMALL,
+  ),
+  Golden(
+    "window_general_cosine",
+    'window { named { name: "general_cosine" parameters: [0.5, 0.4, 0.1] } } '
+    + _SMALL,
+  ),
+  Golden(
+    "window_exponential",
+    'window { named { name: "exponential" parameters: 9 } } ' + _SMALL,
+  ),
+  Golden(
+    "window_values",
+    "window { values { value: [1, -2, 3.5, 0.25, 0, 1e-3, 7] } } "
+    "frame_length: 7",
+  ),
+  Golden(
+    "window_rectangular",
+    "window { rectangular {} } scaling: SCALING_SPECTRUM " + _SMALL,
+  ),
+  # Scaling.
+  Golden("scaling_density", "scaling: SCALING_DENSITY mode: MODE_PSD"),
+  Golden("scaling_spectrum", "scaling: SCALING_SPECTRUM mode: MODE_MAGNITUDE"),
+  Golden("scaling_none", "scaling: SCALING_NONE mode: MODE_STFT " + _SMALL),
+  # Padding and lengths.
+  Golden("padding_valid", "padding: PADDING_VALID " + _SMALL),
+  Golden("padding_same", "padding: PADDING_SAME " + _SMALL),
+  Golden(
+    "padding_same_kernel",
+    "padding: PADDING_SAME engine: ENGINE_KERNEL mode: MODE_STFT " + _SMALL,
+    shape=(2, 1201, 1),
+  ),
+  Golden("padding_center", "padding: PADDING_CENTER " + _SMALL),
+  Golden(
+    "padding_center_kernel",
+    "padding: PADDING_CENTER pad_mode: PAD_MODE_REFLECT engine: ENGINE_KERNEL "
+    "mode: MODE_STFT " + _SMALL,
+    shape=(2, 1201, 1),
+  ),
+  Golden(
+    "padding_center_odd",
+    "padding: PADDING_CENTER mode: MODE_STFT frame_length: 63 frame_step: 20",
+    shape=(2, 300, 2),
+  ),
+  *(
+    Golden(
+      f"padding_center_{mode}_{name}_{engine}".lower(),
+      f"padding: PADDING_CENTER pad_mode: PAD_MODE_{mode} "
+      f"engine: ENGINE_{engine} mode: MODE_STFT " + value + _SMALL,
+      shape=(2, samples, 1),
+    )
+    for mode, value in (("REFLECT", ""), ("CONSTANT", "pad_value: -0.3 "))
+    for engine in ("FFT", "KERNEL")
+    for name, samples in (
+      ("clip", 500),
+      ("short", 11),
+      ("one_sample", 1),
+      ("empty", 0),
+    )
+  ),
+  Golden(
+    "padding_center_zeros",
+    "padding: PADDING_CENTER pad_mode: PAD_MODE_CONSTANT " + _SMALL,
+  ),
+  Golden(
+    "padding_center_first",
+    "padding: PADDING_CENTER data_format: DATA_FORMAT_CHANNELS_FIRST " + _SMALL,
+    (3, 30, 2),
+  ),
+  Golden(
+    "padding_center_bfloat16",
+    "padding: PADDING_CENTER " + _SMALL,
+    (2, 200, 1),
+    dtype="bfloat16",
+  ),
+  Golden(
+    "padding_center_empty_batch",
+    "padding: PADDING_CENTER " + _SMALL,
+    shape=(0, 500, 1),
+  ),
+  *(
+    Golden(
+      f"samples_{samples}_{padding}_{engine}".lower(),
+      f"padding: PADDING_{padding} engine: ENGINE_{engine} mode: MODE_STFT "
+      + _SMALL,
+      shape=(2, samples, 1),
+    )
+    for samples in (1, 63, 64, 65)
+    for padding in ("VALID", "SAME", "CENTER")
+    for engine in ("FFT", "KERNEL")
+  ),
+  Golden("shorter_than_frame", _SMALL, shape=(2, 63, 1)),
+  Golden(
+    "shorter_than_frame_kernel", "engine: ENGINE_KERNEL " + _SMALL, (2, 63, 1)
+  ),
+  Golden(
+    "shorter_than_frame_same", "padding: PADDING_SAME " + _SMALL, (2, 1, 1)
+  ),
+  Golden("empty", _SMALL, shape=(2, 0, 1)),
+  Golden("empty_kernel", "engine: ENGINE_KERNEL " + _SMALL, (2, 0, 1)),
+  Golden("empty_same", "padding: PADDING_SAME " + _SMALL, (2, 0, 1)),
+  Golden("one_frame", "engine: ENGINE_KERNEL " + _SMALL, (2, 64, 1)),
+  Golden("empty_batch", "fft_length: 100 " + _SMALL, shape=(0, 500, 1)),
+  Golden(
+    "empty_batch_kernel", "frame_length: 300 engine: ENGINE_KERNEL", (0, 900, 1)
+  ),
+  Golden("frame_of_one_sample", "frame_length: 1 mode: MODE_PSD", (1, 9, 1)),
+  Golden("frame_step_one", "frame_length: 48 frame_step: 1", (1, 120, 1)),
+  Golden(
+    "frame_step_one_kernel",
+    "frame_length: 48 frame_step: 1 engine: ENGINE_KERNEL mode: MODE_STFT",
+    (1, 120, 1),
+  ),
+  Golden(
+    "no_common_divisor",
+    "frame_length: 255 frame_step: 128 engine: ENGINE_KERNEL mode: MODE_STFT",
+  ),
+  Golden(
+    "no_overlap",
+    "frame_length: 1024 frame_step: 1024 engine: ENGINE_KERNEL mode: MODE_STFT",
+    (1, 2500, 1),
+  ),
+  Golden(
+    "long_frame",
+    "frame_length: 2048 frame_step: 512 engine: ENGINE_KERNEL mode: MODE_STFT",
+    (1, 6000, 1),
+  ),
+  Golden(
+    "odd_fft_length",
+    "frame_length: 100 fft_length: 175 mode: MODE_STFT",
+  ),
+  Golden(
+    "odd_fft_length_kernel",
+    "frame_length: 100 fft_length: 175 engine: ENGINE_KERNEL mode: MODE_PSD",
+  ),
+  Golden("even_fft_length", "frame_length: 90 fft_length: 90 mode: MODE_PSD"),
+  # Layout.
+  Golden(
+    "stereo",
+    "data_format: DATA_FORMAT_CHANNELS_LAST mode: MODE_STFT " + _SMALL,
+    (3, 500, 2),
+  ),
+  Golden("stereo_image", "expand_dims: true " + _SMALL, (3, 500, 2)),
+  Golden(
+    "stereo_first",
+    "data_format: DATA_FORMAT_CHANNELS_FIRST mode: MODE_STFT " + _SMALL,
+    (3, 500, 2),
+  ),
+  Golden(
+    "stereo_first_image",
+    "data_format: DATA_FORMAT_CHANNELS_FIRST expand_dims: true "
+    "engine: ENGINE_KERNEL " + _SMALL,
+    (3, 500, 2),
+  ),
+  # Engines and precision.
+  Golden("engine_auto", "engine: ENGINE_AUTO " + _SMALL),
+  Golden("trainable", "trainable: true mode: MODE_STFT " + _SMALL),
+  Golden("trainable_imag", "trainable: true mode: MODE_IMAG " + _SMALL),
+  Golden(
+    "precision_default",
+    "precision: PRECISION_DEFAULT engine: ENGINE_KERNEL " + _SMALL,
+  ),
+  Golden(
+    "precision_high",
+    "precision: PRECISION_HIGH engine: ENGINE_KERNEL mode: MODE_STFT " + _SMALL,
+  ),
+  Golden(
+    "precision_highest",
+    "precision: PRECISION_HIGHEST trainable: true mode: MODE_STFT " + _SMALL,
+  ),
+  # Values.
+  Golden("floor", "floor: 1e-9 " + _SMALL),
+  Golden("silence", _SMALL, kind="silence"),
+  Golden("silence_angle", "mode: MODE_ANGLE " + _SMALL, kind="silence"),
+  Golden(
+    "impulse", "mode: MODE_STFT engine: ENGINE_KERNEL " + _SMALL, kind="impulse"
+  ),
+  # Dtypes.
+  *(
+    Golden(
+      f"{dtype}_{engine}".lower(),
+      f"engine: ENGINE_{engine} " + _SMALL,
+      dtype=dtype,
+    )
+    for dtype in ("float16", "bfloat16", "float64")
+    for engine in ("FFT", "KERNEL")
+  ),
+]

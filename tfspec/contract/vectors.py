@@ -1,0 +1,154 @@
+"""Golden vectors: signals, and what they must give, in NumPy float64."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from tfspec.config import SpectrogramConfig
+from tfspec.contract import bounds
+from tfspec.spectrogram import module as spectrogram_lib
+from tfspec.spectrogram import transform
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Golden:
+  """One clip and its transform, computed in NumPy float64.
+
+  Attributes:
+    name: What the clip is.
+    signals: Float32 `[samples]`.
+    parts: "real" and "imag" parts, float64 `[num_frames, num_bins]`; modes
+      "real" and "imag" have one of them.
+  """
+
+  name: str
+  signals: np.ndarray
+  parts: dict[str, np.ndarray]
+
+  def values(self, config: SpectrogramConfig) -> np.ndarray:
+    """Returns the values of the mode, float64 `[num_frames, num_features]`."""
+    return _mode(self.parts, config)
+
+  def expected(self, config: SpectrogramConfig) -> np.ndarray:
+    """Returns the output in the config's layout, float64."""
+    return arrange(self.values(config), config)
+
+  def tolerance(self, config: SpectrogramConfig) -> np.ndarray:
+    """Returns the largest allowed error of each value of `expected`."""
+    values = self.values(config)
+    return arrange(bounds.tolerance(config, values, self.parts), config)
+
+
+def clips(config: SpectrogramConfig) -> dict[str, np.ndarray]:
+  """Returns the clips of the golden vectors by name, float32 `[samples]`.
+
+  In each every sample differs from its neighbours, but for silence and the
+  impulse; the same bits on every machine.
+  """
+  config = config.resolved()
+  length = config.frame_length + 5 * config.frame_step + 3
+  random = np.random.Generator(np.random.PCG64(20240229))
+  noise = random.standard_normal(length) * 0.1
+  time = np.arange(length) / length
+  chirp = 0.5 * np.sin(np.pi * 0.4 * length * time**2)
+  chirp[length // 3 : length // 2] = 0.0
+  impulse = np.zeros(length)
+  impulse[config.frame_length // 2] = 1.0
+  values = {
+    "noise": noise,
+    "chirp": chirp,
+    "impulse": impulse,
+    "silence": np.zeros(length),
+    # Samples that 16 bits can hold.
+    "pcm16": np.round(noise * 2**15) / 2**15,
+    "one_frame": noise[: config.frame_length],
+    "short": noise[: config.frame_length - 1],
+  }
+  return {name: clip.astype(np.float32) for name, clip in values.items()}
+
+
+def make(spectrogram: spectrogram_lib.Spectrogram) -> list[Golden]:
+  """Returns the golden vectors of a spectrogram."""
+  config = spectrogram.config
+  values = [np.asarray(tf.cast(k, tf.float64)) for k in spectrogram.kernels]
+  names = transform.kernel_parts(config.mode)
+  kernels = dict(zip(names, values, strict=True)) if values else {}
+  return [
+    golden(name, signals, config, kernels)
+    for name, signals in clips(config).items()
+  ]
+
+
+def golden(
+  name: str,
+  signals: np.ndarray,
+  config: SpectrogramConfig,
+  kernels: Mapping[str, np.ndarray],
+) -> Golden:
+  """Returns one clip with its transform, computed by none of the engines.
+
+  Args:
+    name: What the clip is.
+    signals: Float32 `[samples]`.
+    config: The config.
+    kernels: Trained kernels `[frame_length, 1, num_bins]` by part, or none for
+      NumPy's Fourier transform.
+  """
+  config = config.resolved()
+  frames = _frames(signals.astype(np.float64), config)
+  if kernels:
+    parts = {
+      part: frames @ kernel[:, 0, :].astype(np.float64)
+      for part, kernel in kernels.items()
+    }
+  else:
+    spectra = np.fft.rfft(frames * transform.window(config), config.fft_length)
+    both = {"real": spectra.real, "imag": spectra.imag}
+    parts = {part: both[part] for part in transform.kernel_parts(config.mode)}
+  return Golden(name, signals, parts)
+
+
+def _frames(signals: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
+  """Returns the frames of `[samples]`, `[num_frames, frame_length]`."""
+  count = config.num_frames(len(signals))
+  if config.padding == "center" and len(signals):
+    margin = config.frame_length // 2
+    values = {}
+    if config.pad_mode == "constant":
+      values["constant_values"] = config.pad_value
+    signals = np.pad(signals, margin, config.pad_mode, **values)
+  covered = max(count - 1, 0) * config.frame_step + config.frame_length
+  missing = max(covered - len(signals), 0)
+  before = missing // 2 if config.padding == "same" else 0
+  signals = np.pad(signals, [before, missing - before])
+  starts = config.frame_step * np.arange(count)[:, np.newaxis]
+  return signals[starts + np.arange(config.frame_length)]
+
+
+def _mode(
+  parts: dict[str, np.ndarray], config: SpectrogramConfig
+) -> np.ndarray:
+  """Returns the values of the mode, `[num_frames, num_features]`."""
+  config = config.resolved()
+  if config.mode in ("real", "imag"):
+    return parts[config.mode]
+  real, imag = parts["real"], parts["imag"]
+  if config.mode == "stft":
+    return np.concatenate([real, imag], axis=-1)
+  if config.mode == "angle":
+    return np.arctan2(imag, real)
+  if config.mode == "psd":
+    bins = np.arange(config.num_bins)
+    is_single = (bins == 0) | (2 * bins == config.fft_length)
+    return np.where(is_single, 1, 2) * (np.square(real) + np.square(imag))
+  size = np.maximum(np.hypot(real, imag), config.floor)
+  return np.log(size) if config.mode == "log" else size
+
+
+def arrange(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
+  """Brings the values of a mono clip, `[frames, features]`, into the layout."""
+  if config.data_format == "channels_last":
+    return values[:, :, np.newaxis] if config.expand_dims else values
+  return values[np.newaxis] if config.expand_dims else values.T

@@ -1,0 +1,6 @@
+"""Engines: real and imaginary parts of the windowed DFT of each frame.
+
+All of them take signals `[..., samples]`, keep one error bound, and give zero
+frames for clips that have none. Start at `fft` or `kernel`; `blockwise` runs
+long signals in blocks, `devices` tells what a graph is traced for.
+"""

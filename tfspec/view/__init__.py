@@ -1,0 +1,4 @@
+"""Pictures of spectrograms.
+
+Imports `config` and `storage`; matplotlib only where it draws. Start at `plot`.
+"""

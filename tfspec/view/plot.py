@@ -1,0 +1,270 @@
+"""Pictures of spectrograms. They need matplotlib."""
+
+import dataclasses
+import io
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfspec import errors
+from tfspec.config import SpectrogramConfig
+from tfspec.storage import files
+
+_LABELS = {
+  "log": "log magnitude (nepers)",
+  "magnitude": "magnitude",
+  "psd": "power",
+  "real": "real part",
+  "imag": "imaginary part",
+  "angle": "phase (radians)",
+  "stft": "magnitude of the stft",
+}
+
+
+# A picture of 300 pixels shows no more of it.
+_MOST_BYTES = 16 << 20  # Of a file.
+_MOST_VALUES = 1 << 23  # Of a spectrogram.
+_MOST_VALUES_OF_ALL = 1 << 25
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Panel:
+  """One spectrogram of a contact sheet.
+
+  Attributes:
+    title: Text above it.
+    values: The spectrogram of one clip in the config's layout.
+    sample_rate_hz: Sample rate of the clip.
+  """
+
+  title: str
+  values: np.ndarray
+  sample_rate_hz: int
+
+
+def plot(
+  inputs: Sequence[files.Path], config: SpectrogramConfig, output: files.Path
+) -> list[str]:
+  """Draws WAV files side by side into a picture.
+
+  Of a long file only the beginning is read and drawn.
+
+  Args:
+    inputs: The files, at least one.
+    config: What to compute.
+    output: The picture, a PNG file, or another kind by its ending.
+
+  Returns:
+    A sentence for each file that is not drawn whole, or is cut short.
+
+  Raises:
+    ImportError: If matplotlib is not installed.
+    OSError: If a file cannot be read, or the picture cannot be written.
+    ValueError: If a file is no WAV file that the config takes, or gives no
+      frame.
+  """
+  output = files.check_writable(output, "output")
+  kinds = new_figure((1, 1)).canvas.get_supported_filetypes()
+  if _kind(output) not in kinds:
+    raise ValueError(
+      f"output must end in one of {', '.join(sorted(kinds))}. Got: "
+      f"{files.shown(output)}."
+    )
+  from tfspec.spectrogram import Spectrogram
+
+  spectrogram = Spectrogram(config)
+  panels, notes = [], []
+  most_values = min(_MOST_VALUES, _MOST_VALUES_OF_ALL // len(inputs))
+  for path in map(files.as_path, inputs):
+    panel, its_notes = _read(path, spectrogram, most_values)
+    panels.append(panel)
+    notes += its_notes
+  contact_sheet(panels, config, output)
+  return notes
+
+
+def _read(
+  path: str, spectrogram: Any, most_values: int
+) -> tuple[Panel, list[str]]:
+  """Returns the panel of a file, and what is to be said of it."""
+  # Here, as the command line shows its help without TensorFlow.
+  import tensorflow as tf
+
+  from tfspec import errors
+  from tfspec.ops.wav import decoding
+
+  name = files.shown(path)
+  config = spectrogram.config.resolved()
+  contents = files.read_bytes(path, _MOST_BYTES)
+  try:
+    signals, rate, missing = decoding.decode_wav(
+      contents, None, config.sample_rate_hz, return_missing=True
+    )
+  except tf.errors.OpError as e:
+    raise ValueError(f"{name}: {errors.sentence(e)}") from e
+  rate = int(rate)
+  # All bytes of the file give about as many more.
+  share = files.size(path) / len(contents)
+  seconds = share * len(signals) / rate
+  frames = max(1, most_values // config.num_features)
+  shown = signals[: frames * config.frame_step + config.frame_length, :1]
+  if config.data_format == "channels_first":
+    shown = tf.transpose(shown)
+  values = spectrogram(shown).numpy()
+  if not values.size:
+    raise ValueError(
+      f"{name}: the clip must have at least one frame to be drawn. Got: "
+      f"samples={len(signals)}, frame_length={config.frame_length}."
+    )
+  notes = []
+  if share == 1.0 and missing:
+    notes.append(
+      f"{name} is cut short: it has {len(signals)} samples, and its header "
+      f"promises {int(missing)} more."
+    )
+  title = path
+  seconds_shown = int(tf.size(shown)) / rate
+  if seconds_shown < seconds:
+    drawn = f"first {seconds_shown:.1f} s of {seconds:.1f} s"
+    title = f"{path} ({drawn})"
+    notes.append(f"{name}: the {drawn} are drawn.")
+  return Panel(title, values, rate), notes
+
+
+def contact_sheet(
+  panels: list[Panel], config: SpectrogramConfig, path: files.Path
+) -> None:
+  """Draws spectrograms side by side, with one colour scale, into a PNG file.
+
+  The axes are in seconds and hertz. Of a clip with several channels the first
+  is drawn.
+
+  Args:
+    panels: The spectrograms, at least one.
+    config: The config that they were made with.
+    path: Where to write; its ending says what kind of picture.
+
+  Raises:
+    ImportError: If matplotlib is not installed.
+  """
+  columns = min(3, len(panels))
+  rows = math.ceil(len(panels) / columns)
+  sheet = new_figure(figsize=(4.2 * columns + 1.0, 2.6 * rows + 0.6))
+  from matplotlib import cm, colors
+
+  images = [_image(panel.values, config) for panel in panels]
+  scale = cm.ScalarMappable(
+    colors.Normalize(*_colour_range(images, config.mode)),
+    "twilight" if config.mode == "angle" else "magma",
+  )
+  axes = sheet.subplots(rows, columns, squeeze=False).ravel()
+  for axis, panel, image in zip(axes, panels, images, strict=False):
+    _draw(axis, panel, image, config, scale)
+  for axis in axes[len(panels) :]:
+    axis.set_axis_off()
+  sheet.colorbar(scale, ax=list(axes), label=_LABELS[config.mode], shrink=0.8)
+  save(sheet, path)
+
+
+def new_figure(figsize: tuple[float, float]) -> Any:
+  """Returns an empty `matplotlib.figure.Figure`.
+
+  Args:
+    figsize: Width and height in inches.
+
+  Raises:
+    ImportError: If matplotlib is not installed.
+  """
+  try:
+    from matplotlib import figure
+  except ImportError as e:
+    raise errors.missing("matplotlib", "plot", "to draw") from e
+  return figure.Figure(figsize=figsize, layout="constrained")
+
+
+def save(figure: Any, path: files.Path) -> None:
+  """Writes a `matplotlib.figure.Figure` into a file.
+
+  Args:
+    figure: The figure.
+    path: The file; its ending says what kind of picture.
+  """
+  path = files.as_path(path)
+  content = io.BytesIO()
+  figure.savefig(content, format=_kind(path), dpi=80)
+  files.write_bytes(path, content.getvalue())
+
+
+def _kind(path: str) -> str:
+  return os.path.splitext(path)[1][1:].lower() or "png"
+
+
+def _draw(
+  axis: Any,
+  panel: Panel,
+  image: np.ndarray,
+  config: SpectrogramConfig,
+  scale: Any,
+) -> None:
+  resolved = config.resolved()
+  rate = panel.sample_rate_hz
+  step_seconds = resolved.frame_step / rate
+  bin_hz = rate / resolved.fft_length
+  # Pixels are centred on the middle of their frame and on their bin.
+  start = 0.0
+  if config.padding == "valid":
+    start = (resolved.frame_length - resolved.frame_step) / 2 / rate
+  if config.padding == "center":
+    start = -step_seconds / 2
+  bins, frames = image.shape
+  if frames:
+    end = start + frames * step_seconds
+    axis.imshow(
+      image,
+      origin="lower",
+      aspect="auto",
+      interpolation="nearest",
+      cmap=scale.cmap,
+      norm=scale.norm,
+      extent=(start, end, -bin_hz / 2, (bins - 0.5) * bin_hz),
+    )
+  # A file name may hold what is no text, or what would be read as a formula.
+  title = panel.title.encode(errors="replace").decode()
+  axis.set_title(title, fontsize=9, parse_math=False)
+  axis.set_xlabel("time (seconds)", fontsize=8)
+  axis.set_ylabel("frequency (Hz)", fontsize=8)
+  axis.set_ylim(0, rate / 2)
+  axis.tick_params(labelsize=7)
+
+
+def _image(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
+  """Returns the first channel as `[num_bins, num_frames]`."""
+  if config.expand_dims:
+    last = config.data_format == "channels_last"
+    values = values[..., 0] if last else values[0]
+  elif config.data_format == "channels_last":
+    values = values[:, : config.num_features]
+  else:
+    values = values[: config.num_features].T
+  if config.mode == "stft":
+    values = np.hypot(
+      values[:, : config.num_bins], values[:, config.num_bins :]
+    )
+  return values.T
+
+
+def _colour_range(images: list[np.ndarray], mode: str) -> tuple[float, float]:
+  values = np.concatenate([image.ravel() for image in images])
+  values = values[np.isfinite(values)]
+  if mode == "angle" or not values.size:
+    return -math.pi, math.pi
+  high = float(np.max(values))
+  if mode == "log":
+    return max(float(np.min(values)), high - math.log(10) * 4), high  # 80 dB
+  if mode in ("real", "imag"):
+    size = float(np.percentile(np.abs(values), 99.5))
+    return -size, size
+  return 0.0, float(np.percentile(values, 99.5))
