@@ -278,7 +278,7 @@ def test_explain_that_breaks_down(config_file, monkeypatch, capsys):
   def break_down(a, b):
     raise RuntimeError("the machine stops\nin the middle")
 
-  module = importlib.import_module("tfspec.explain")
+  module = importlib.import_module("tfspec.verification.explain")
   monkeypatch.setattr(module, "explain", break_down)
   assert _run("explain", config_file, config_file) == 2
   found = capsys.readouterr()

@@ -164,7 +164,7 @@ def test_files_that_a_page_names_exist(page):
 
 
 def test_table_of_differences_names_its_tests():
-  tests = (ROOT / "tests/keras_differences_test.py").read_text()
+  tests = (ROOT / "tests/layers/keras_differences_test.py").read_text()
   named = re.findall(r"`(test_difference_\w+)`", readme())
   defined = re.findall(r"^def (test_difference_\w+)", tests, re.MULTILINE)
   assert sorted(named) == sorted(defined)
