@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from tfspec.config import SpectrogramConfig
-from tfspec.contract import oracle
+from tfspec.contract import bounds, oracle
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
 

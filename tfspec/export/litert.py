@@ -16,7 +16,7 @@ from google.protobuf import text_format
 
 from tfspec import errors
 from tfspec.config import SpectrogramConfig, messages
-from tfspec.contract import vectors
+from tfspec.contract import archive, vectors
 from tfspec.export import answers as answers_lib
 from tfspec.export import process_state, sources
 from tfspec.export.answers import Answers
