@@ -27,6 +27,9 @@ _TPU_CHECK = [
   'libtpu==0.0.52; python_version == "3.11"',
 ]
 
+# The site of docs/.
+_DOCS = ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1,<2"]
+
 # `ruff format` changes its mind between minor versions: keep it to one.
 _TEST = [
   *_PLOT,
@@ -61,6 +64,7 @@ setuptools.setup(
     "tensorflow>=2.16",
   ],
   extras_require={
+    "docs": _DOCS,
     "litert": _LITERT,
     "plot": _PLOT,
     "test": _TEST,

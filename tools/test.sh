@@ -72,7 +72,11 @@ fi
 
 # A failed step does not hide the result of the next one.
 status=0
-bash tools/venv.sh test,plot,tpu-check || exit 1
+extras="test,plot,tpu-check"
+if [[ "$lane" == "full" ]]; then
+  extras+=",docs"
+fi
+bash tools/venv.sh "$extras" || exit 1
 lint || status=1
 if [[ "$lane" == "fast" ]]; then
   run_tests .venv/bin/python "not slow" "$@" || status=1

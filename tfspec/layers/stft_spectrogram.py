@@ -66,27 +66,8 @@ class STFTSpectrogram(keras.layers.Layer):
     pad_value: The sample that "constant" adds; None: 0.0.
     **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
 
-  Call arguments:
-    inputs: `[batch, samples, channels]`, or with channels first
-      `[batch, channels, samples]`; float16, bfloat16, float32 or float64.
-    lengths: For clips that are padded at their end: how many samples of each
-      are its own, integers `[batch]`.
-    mask: The same as booleans `[batch, samples]`, as Keras passes them on from
-      `keras.layers.Masking`: of each clip first True, then False. The mask of
-      the frames, `[batch, frames]`, goes on to the next layer.
-    padding_value: With lengths or a mask, what stands behind the frames of a
-      clip. None: the value of silence, `spectrogram_config.silence`.
-
-  Returns:
-    As `tfspec.Spectrogram` for a batch, in the layer's compute dtype: with
-    `lengths` the spectrogram and the number of frames of each clip.
-
   Raises:
-    ValueError: If an argument breaks a rule of `tfspec.SpectrogramConfig`, or
-      lengths and a mask are given.
-    TypeError: If the inputs are not of a floating-point dtype.
-    tf.errors.InvalidArgumentError: If a mask has True behind False. XLA does
-      not check it, and takes all up to the last True.
+    ValueError: If an argument breaks a rule of `tfspec.SpectrogramConfig`.
 
   Example:
     >>> layer = tfspec.layers.STFTSpectrogram(frame_length=256, fft_length=512)
@@ -94,7 +75,7 @@ class STFTSpectrogram(keras.layers.Layer):
     TensorShape([3, 124, 257])
 
   References:
-    [1]: https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/
+    [1] https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/
   """
 
   def __init__(
@@ -211,7 +192,30 @@ class STFTSpectrogram(keras.layers.Layer):
     mask: tf.Tensor | None = None,
     padding_value: float | None = None,
   ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-    """Returns the spectrogram of a batch, with lengths also `num_frames`."""
+    """Returns the spectrogram of a batch.
+
+    Args:
+      inputs: `[batch, samples, channels]`, or with channels first
+        `[batch, channels, samples]`; float16, bfloat16, float32 or float64.
+      lengths: Integers `[batch]`, for clips that are padded at their end: how
+        many samples are each clip's own.
+      mask: The same as booleans `[batch, samples]`, as `keras.layers.Masking`
+        passes them on: first True, then False in each clip. The mask of the
+        frames, `[batch, frames]`, goes on to the next layer.
+      padding_value: With lengths or a mask, the value behind the frames of a
+        clip. None: the value of silence, `spectrogram_config.silence`.
+
+    Returns:
+      What `tfspec.Spectrogram` returns for a batch, in the layer's compute
+      dtype. With `lengths` it is a pair: the spectrogram, and the number of
+      frames of each clip.
+
+    Raises:
+      ValueError: If lengths and a mask are given.
+      TypeError: If the inputs are not of a floating-point dtype.
+      tf.errors.InvalidArgumentError: If a mask has True behind False. XLA does
+        not check this, and takes all samples up to the last True.
+    """
     weights = (self.real_kernel, self.imag_kernel)
     kernels = [tf.convert_to_tensor(w) for w in weights if w is not None]
     config = self.spectrogram_config
