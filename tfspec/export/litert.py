@@ -16,7 +16,7 @@ from google.protobuf import text_format
 
 from tfspec import errors
 from tfspec.config import SpectrogramConfig, messages
-from tfspec.contract import vectors
+from tfspec.contract import archive, vectors
 from tfspec.export import answers as answers_lib
 from tfspec.export import process_state, sources
 from tfspec.export.answers import Answers
@@ -351,13 +351,13 @@ def _assets(exported: Exportable) -> dict[str, bytes]:
   }
   goldens = vectors.make(exported.spectrogram)
   if exported.model is not None:
-    archive = io.BytesIO()
-    answers_lib.save(Answers(_answers(exported)), archive)
-    found[ANSWERS_ASSET] = archive.getvalue()
+    file = io.BytesIO()
+    answers_lib.save(Answers(_answers(exported)), file)
+    found[ANSWERS_ASSET] = file.getvalue()
   if config.trainable:  # Else they follow from the config.
-    archive = io.BytesIO()
-    archive.save(goldens, config, archive)
-    found[GOLDENS_ASSET] = archive.getvalue()
+    file = io.BytesIO()
+    archive.save(goldens, config, file)
+    found[GOLDENS_ASSET] = file.getvalue()
   return found
 
 
