@@ -21,7 +21,7 @@ MODULES = sorted(
   for module in pkgutil.walk_packages(tfspec.__path__, "tfspec.")
   if module.name != "tfspec.__main__"
 )
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 # What a user calls; each has an example.
 PUBLIC = [
   *(
@@ -161,7 +161,7 @@ def test_files_that_a_page_names_exist(page):
 
 
 def test_table_of_differences_names_its_tests():
-  tests = (ROOT / "tests/keras_differences_test.py").read_text()
+  tests = (ROOT / "tests/layers/keras_differences_test.py").read_text()
   named = re.findall(r"`(test_difference_\w+)`", readme())
   defined = re.findall(r"^def (test_difference_\w+)", tests, re.MULTILINE)
   assert sorted(named) == sorted(defined)
