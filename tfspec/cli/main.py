@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-# What needs TensorFlow, whose import takes seconds, is imported by the command
-# that needs it, after it has checked its arguments.
+# A command checks its arguments first, and then imports what needs TensorFlow,
+# whose import takes seconds.
 from tfspec.cli import explain, export, logs, plot, prepare, verify
 from tfspec.cli.parser import Parser
 from tfspec.version import __version__

@@ -13,7 +13,7 @@ from tfspec.contract.vectors import Golden, clips
 from tfspec.spectrogram import transform
 from tfspec.storage import files
 
-# Of the archive. Exports with the first one pad spectrograms with zeros.
+# The format of the archive. Exports of format 1 pad with zeros.
 _FORMAT = 2
 
 
@@ -73,7 +73,7 @@ def load(
     raise ValueError(
       f"{name}: the file must hold golden vectors. Got: {e!r}."
     ) from e
-  # Fields of the execution too: an export is as it was written, or damaged.
+  # Compares execution fields too: an export is as it was written, or damaged.
   if version != _FORMAT:
     raise ValueError(
       f"{name}: the export must be of this version of tfspec. Got: format "

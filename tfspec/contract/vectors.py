@@ -1,4 +1,4 @@
-"""Golden vectors: signals, and what they must give, in NumPy float64."""
+"""Golden vectors: signals, and their exact results in NumPy float64."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -44,8 +44,8 @@ class Golden:
 def clips(config: SpectrogramConfig) -> dict[str, np.ndarray]:
   """Returns the clips of the golden vectors by name, float32 `[samples]`.
 
-  In each every sample differs from its neighbours, but for silence and the
-  impulse; the same bits on every machine.
+  Every sample differs from its neighbours, except in silence and the impulse.
+  The bits are the same on every machine.
   """
   config = config.resolved()
   length = config.frame_length + 5 * config.frame_step + 3
@@ -87,7 +87,7 @@ def golden(
   config: SpectrogramConfig,
   kernels: Mapping[str, np.ndarray],
 ) -> Golden:
-  """Returns one clip with its transform, computed by none of the engines.
+  """Returns one clip with its transform, computed without any engine.
 
   Args:
     name: What the clip is.

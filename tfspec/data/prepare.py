@@ -39,22 +39,23 @@ def prepare(
   "shape", "source", "sample_rate_hz"), `config.textproto`, `manifest.jsonl`
   with a row for every input file, written or skipped with the reason,
   `contact_sheet.png` if matplotlib is installed, and `sha256sums.txt`. Until
-  then its name ends in `.partial`. Where a file system cannot rename
-  a folder at once, as in object stores, its files appear one by one.
+  then its name ends in `.partial`. Some file systems, such as object stores,
+  cannot rename a folder at once: its files then appear one by one.
 
   The shards of the same files and config have the same bytes in every run with
   the same TensorFlow on the same kind of machine.
 
   Args:
     input_folder: Folder; every `*.wav` below it is read, in sorted order, and
-      every other file is listed as skipped. Links to folders are not followed.
+      every other file is listed as skipped. It does not follow links to
+      folders.
     output_folder: Folder that does not exist yet. It may be below the input.
     config: What to compute; not trainable.
     shard_bytes: Size at which a shard is closed.
     workers: Number of files in work at a time; fewer if they are long, so that
       memory stays bounded by the longest.
-    max_skipped: The share of the `*.wav` files that may be skipped. If more
-      are, the run fails as soon as that is certain, and lists the files skipped
+    max_skipped: The share of the `*.wav` files that may be skipped. The run
+      fails as soon as it is certain that more are, and lists the files skipped
       so far in `OUTPUT.skipped.jsonl`, beside the output.
     progress: Stream for a progress line, or None.
 

@@ -31,8 +31,8 @@ def model_card(
     config: Config of its spectrogram.
     functions: The signatures.
     limits: What a request may hold, by name.
-    batching: How the rows of a request share calls of a Keras model, in a
-      sentence; None for a spectrogram.
+    batching: A sentence on how the rows of a request share calls of a Keras
+      model; None for a spectrogram.
 
   Returns:
     Markdown.

@@ -1,4 +1,4 @@
-"""What goes over the wire to a served model, and what warms it up."""
+"""Requests to a served model, and those that warm it up."""
 
 import os
 import struct
@@ -65,7 +65,7 @@ def rows(
     shape: Shape of the input `signals` of the served model. A fixed number of
       samples cuts the clips.
     config: The config.
-    behind: What stands behind the end of shorter clips.
+    behind: The padding of shorter clips.
 
   Returns:
     What the model takes as `signals`.
@@ -150,8 +150,8 @@ def _predict_request(
 ) -> bytes:
   """Returns a serialized `tensorflow.serving.PredictRequest`.
 
-  It is written field by field: the package that defines the message brings
-  another TensorFlow along.
+  It is written field by field, because the package that defines the message
+  brings another TensorFlow along.
   """
   spec = field(1, model_name.encode()) + field(3, signature.encode())
   message = field(1, spec)

@@ -24,7 +24,7 @@ _OWN_FIELDS = {
   "pad_mode": None,
   "pad_value": None,
 }
-# What is noted of the calls of layers, inside `recorded`.
+# The outputs of layers that are called inside `recorded`.
 _RECORD = contextvars.ContextVar("record", default=None)
 
 
@@ -32,9 +32,9 @@ _RECORD = contextvars.ContextVar("record", default=None)
 class STFTSpectrogram(keras.layers.Layer):
   """A drop-in for `keras.layers.STFTSpectrogram` [1] on TensorFlow.
 
-  It has the arguments, weights, shapes and results of that layer, but for the
-  differences that the README lists. The kernels are trainable by default, as
-  there; with `trainable=False` the layer has the same weights and does not
+  It has the arguments, weights, shapes and results of that layer, except for
+  the differences that the README lists. The kernels are trainable by default,
+  as there; with `trainable=False` the layer has the same weights and does not
   train them.
 
   Attributes:
@@ -335,9 +335,9 @@ class STFTSpectrogram(keras.layers.Layer):
 
 @contextlib.contextmanager
 def recorded() -> Iterator[list[tuple[tf.Tensor, tf.Tensor | None]]]:
-  """Notes what every `STFTSpectrogram` returns that is called inside.
+  """Records the outputs of every `STFTSpectrogram` that is called inside.
 
-  So a model tells what its layer gives, wherever in the model it is.
+  This finds the output of a layer, wherever in a model it is.
 
   Returns:
     A list that grows by a pair a call: the spectrogram, and the number of

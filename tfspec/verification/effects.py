@@ -1,4 +1,4 @@
-"""What a field in which two configs differ does to the numbers."""
+"""The effect on the numbers of a field in which two configs differ."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ from tfspec.contract import bounds
 from tfspec.export.model_card import FORMULAS
 from tfspec.spectrogram import transform
 
-# The sentences on a field, of two configs in which nothing is left to defaults.
+# Returns the sentences on a field, for two resolved configs.
 _Effect = Callable[[SpectrogramConfig, SpectrogramConfig], str]
 
 # Numbers in a sentence need a clip: ten seconds at 16 kHz.
