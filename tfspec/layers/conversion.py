@@ -18,8 +18,8 @@ def from_keras(model: keras.Layer) -> keras.Layer:
   A `tfspec.layers.STFTSpectrogram` takes its place, with the same arguments,
   name, dtype policy and `trainable` flag, and exactly the same weights. All
   other layers are copied. The answers of the new model are those of the old
-  one, to float rounding. The two share no weight. The new
-  model is not compiled.
+  one, to float rounding. The two share no weight. The new model is not
+  compiled.
 
   Further training may differ: the README lists the differences, such as
   gradients below the floor. The new layers have the floor of Keras, the root of
