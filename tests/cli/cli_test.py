@@ -85,7 +85,7 @@ def config_file(tmp_path):
 
 # What a user types, and what it means.
 _FLAGS = {
-  "mode": [("psd", "psd"), ("stft", "stft")],
+  "mode": [("psd", "psd"), ("stft", "stft"), ("power", "power")],
   "frame_length": [("200", 200)],
   "frame_step": [("80", 80)],
   "fft_length": [("1024", 1024)],
@@ -108,6 +108,7 @@ _FLAGS = {
   "floor": [("1e-5", 1e-5), ("2", 2.0)],
   "pad_mode": [("none", None)],
   "pad_value": [("none", None)],
+  "window_length": [("200", 200), ("none", None)],
 }
 
 

@@ -12,60 +12,43 @@ from collections.abc import Mapping
 import numpy as np
 
 
-def check_integer(name: str, value: object) -> int | None:
-  """Returns the value as an int, or None if it is None."""
-  if value is None:
-    return None
+def check_integer(name: str, value: object) -> int:
+  """Returns the value as an int."""
   if isinstance(value, bool) or not isinstance(value, numbers.Integral):
     raise TypeError(f"{name} must be an integer. Got: {value!r}.")
   return int(value)
 
 
-def check_range(name: str, value: int, low: int, high: float) -> None:
-  """Checks that a number is in [low, high]."""
-  if not low <= value <= high:
-    rule = f"at least {low}" if high == math.inf else f"in [{low}, {high}]"
-    raise ValueError(f"{name} must be {rule}. Got: {name}={value}.")
+def check_range(
+  name: str,
+  value: float,
+  low: float,
+  high: float | str,
+  config: object = None,
+) -> None:
+  """Checks that a number is in `[low, high]`.
+
+  Args:
+    name: What the error calls the number.
+    value: The number.
+    low: The smallest one.
+    high: The largest one, or the name of the attribute of `config` that is.
+    config: The config.
+  """
+  top, also = high, ""
+  if isinstance(high, str):
+    top = getattr(config, high)
+    also = f", {high}={top}"
+  if not low <= value <= top:
+    rule = f"in [{_bound(low)}, {_bound(high)}]"
+    if top == math.inf:
+      rule = f"at least {_bound(low)}"
+    raise ValueError(f"{name} must be {rule}. Got: {name}={value}{also}.")
 
 
-def check_flag(name: str, value: object) -> bool:
-  """Returns the value as a bool."""
-  if not isinstance(value, bool | np.bool_):
-    raise TypeError(f"{name} must be True or False. Got: {value!r}.")
-  return bool(value)
-
-
-def check_choice(name: str, value: object, choices: tuple) -> None:
-  """Checks that the value is one of the choices."""
-  if value is not None and not isinstance(value, str):
-    raise TypeError(f"{name} must be a string. Got: {value!r}.")
-  if value not in choices:
-    listed = ", ".join(repr(choice) for choice in choices)
-    raise ValueError(f"{name} must be one of {listed}. Got: {name}={value!r}.")
-
-
-def check_floor(value: object) -> float | None:
-  """Returns the floor as a float, or None if it is None."""
-  if value is None:
-    return None
-  if isinstance(value, bool) or not isinstance(value, numbers.Real):
-    raise TypeError(f"floor must be a number. Got: {value!r}.")
-  if not 1e-18 <= value <= 1e18:  # Its square must be a normal float32.
-    raise ValueError(f"floor must be in [1e-18, 1e18]. Got: floor={value}.")
-  return float(value)
-
-
-def check_pad_value(value: object) -> float | None:
-  """Returns the pad value as a float, or None if it is None."""
-  if value is None:
-    return None
-  if isinstance(value, bool) or not isinstance(value, numbers.Real):
-    raise TypeError(f"pad_value must be a number. Got: {value!r}.")
-  if not abs(value) <= 1e18:  # Its square must be a normal float32.
-    raise ValueError(
-      f"pad_value must be in [-1e18, 1e18]. Got: pad_value={value}."
-    )
-  return float(value) + 0.0  # No negative zero.
+def _bound(value: float | str) -> str:
+  text = f"{value:g}" if isinstance(value, float) else str(value)
+  return text.replace("e+", "e")
 
 
 def normalise_window(window: object) -> str | tuple | None:

@@ -7,19 +7,23 @@ import numpy as np
 import scipy.signal
 
 
-def window(spec, frame_length, periodic, scaling):
+def window(spec, frame_length, periodic, scaling, window_length=None):
   """Returns the scaled window, float64 `[frame_length]`."""
+  length = window_length or frame_length
   if spec is None:
-    values = np.ones(frame_length)
+    values = np.ones(length)
   elif isinstance(spec, str) or isinstance(spec[0], str):
-    values = scipy.signal.get_window(spec, frame_length, fftbins=periodic)
+    values = scipy.signal.get_window(spec, length, fftbins=periodic)
   else:
     values = np.array(spec, np.float64)
   if scaling == "density":
     values = values / np.sqrt(np.sum(values**2))
   if scaling == "spectrum":
     values = values / np.sum(np.abs(values))
-  return values
+  row = np.zeros(frame_length)
+  left = (frame_length - length) // 2
+  row[left : left + length] = values
+  return row
 
 
 def centered(signals, margin, pad_mode, pad_value):
@@ -92,6 +96,8 @@ def mode(spectrum, name, fft_length, floor):
     return np.log(np.maximum(size, floor))
   if name == "magnitude":
     return np.maximum(size, floor)
+  if name == "power":
+    return size**2
   if name == "psd":
     power = size**2
     for k in range(spectrum.shape[1]):

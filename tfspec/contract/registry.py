@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 
-from tfspec.config import SpectrogramConfig
+from tfspec.config import MODES, SpectrogramConfig
 from tfspec.contract import bounds, oracle
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
@@ -53,7 +53,11 @@ class Golden:
     """Returns the oracle's output and the tolerance of each value."""
     config = self.config().resolved()
     window = oracle.window(
-      config.window, config.frame_length, config.periodic, config.scaling
+      config.window,
+      config.frame_length,
+      config.periodic,
+      config.scaling,
+      config.window_length,
     )
     signals = in_dtype(self.signals(), self.dtype).astype(np.float64)
     if config.data_format == "channels_last":
@@ -122,19 +126,11 @@ _SMALL = "frame_length: 64 frame_step: 24 "
 
 
 def _modes():
-  for mode in (
-    "LOG",
-    "MAGNITUDE",
-    "PSD",
-    "REAL",
-    "IMAG",
-    "ANGLE",
-    "STFT",
-  ):
-    for engine in ("FFT", "KERNEL"):
+  for mode in MODES:
+    for engine in ("fft", "kernel"):
       yield Golden(
-        f"{mode}_{engine}".lower(),
-        f"mode: MODE_{mode} engine: ENGINE_{engine} " + _SMALL,
+        f"{mode}_{engine}",
+        f"mode: MODE_{mode.upper()} engine: ENGINE_{engine.upper()} " + _SMALL,
       )
 
 
@@ -170,6 +166,25 @@ GOLDENS = [
   Golden(
     "window_rectangular",
     "window { rectangular {} } scaling: SCALING_SPECTRUM " + _SMALL,
+  ),
+  *(
+    Golden(
+      f"window_length_{name}",
+      f"window_length: {length} {fields} " + _SMALL,
+    )
+    for name, length, fields in (
+      ("odd", 41, "mode: MODE_STFT"),
+      ("kernel", 40, "engine: ENGINE_KERNEL mode: MODE_STFT"),
+      ("center", 40, "padding: PADDING_CENTER fft_length: 64"),
+      ("same", 1, "padding: PADDING_SAME window { rectangular {} }"),
+      ("trainable", 50, "trainable: true mode: MODE_POWER periodic: true"),
+      ("whole", 64, "scaling: SCALING_SPECTRUM mode: MODE_PSD"),
+    )
+  ),
+  Golden(
+    "window_length_values",
+    "window { values { value: [1, -2, 3.5, 0.25] } } window_length: 4 "
+    "frame_length: 7",
   ),
   # Scaling.
   Golden("scaling_density", "scaling: SCALING_DENSITY mode: MODE_PSD"),

@@ -10,20 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfspec.config import SpectrogramConfig
+from tfspec.config import FIELDS, SpectrogramConfig
 from tfspec.ops import padding_ops
 from tfspec.spectrogram import Spectrogram, transform
 from tfspec.spectrogram import module as spectrogram_lib
 
 # The arguments that the Keras layer does not have, with their defaults here.
-_OWN_FIELDS = {
-  "sample_rate_hz": None,
-  "engine": "kernel",
-  "precision": "default",
-  "floor": None,
-  "pad_mode": None,
-  "pad_value": None,
-}
+_OWN_FIELDS = {f.name: f.default for f in FIELDS if not f.in_keras}
+_OWN_FIELDS["engine"] = "kernel"
 # The outputs of layers that are called inside `recorded`.
 _RECORD = contextvars.ContextVar("record", default=None)
 
@@ -55,16 +49,14 @@ class STFTSpectrogram(keras.layers.Layer):
     expand_dims: True for an image with a channels axis.
     data_format: "channels_last", "channels_first", or None for
       `keras.config.image_data_format()`.
-    sample_rate_hz: The sample rate that the signals must have, or None.
-    engine: "kernel", or "auto", which is the same here. With "fft" the layer is
-      fast on CPU and GPU, has no weights, and must be `trainable=False`.
-    precision: "default", "high" or "highest".
-    floor: Smallest magnitude of modes "log" and "magnitude"; None: Keras' own,
-      the root of 1e-7. The gradient of "log" to the transform is up to
-      1 / floor: kernels that are trained do better with a larger one, as 1e-3.
-    pad_mode: What "center" padding adds: "reflect" (as None) or "constant".
-    pad_value: The sample that "constant" adds; None: 0.0.
-    **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
+    **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`, and the
+      fields of `tfspec.SpectrogramConfig` that Keras' layer does not have, such
+      as `sample_rate_hz`. Two of them are special here. `engine`: "kernel", or
+      "auto", which is the same here; with "fft" the layer is fast on CPU and
+      GPU, has no weights, and must be `trainable=False`. `floor`: None is
+      Keras' own, the root of 1e-7; the gradient of "log" to the transform is up
+      to 1 / floor, so that kernels that are trained do better with a larger
+      one, as 1e-3.
 
   Raises:
     ValueError: If an argument breaks a rule of `tfspec.SpectrogramConfig`.
@@ -90,22 +82,18 @@ class STFTSpectrogram(keras.layers.Layer):
     padding: str = "valid",
     expand_dims: bool = False,
     data_format: str | None = None,
-    *,
-    sample_rate_hz: int | None = None,
-    engine: str = "auto",
-    precision: str = "default",
-    floor: float | None = None,
-    pad_mode: str | None = None,
-    pad_value: float | None = None,
     **kwargs: Any,
   ) -> None:
     """Creates the layer; its weights come with `build`."""
+    own = {k: kwargs.pop(k, default) for k, default in _OWN_FIELDS.items()}
     super().__init__(**kwargs)
     if not on_tensorflow():
       raise RuntimeError(
         "The Keras backend must be 'tensorflow'. Got: "
         f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow."
       )
+    if own["engine"] == "auto":  # Weights may have been trained elsewhere.
+      own["engine"] = "kernel"
     self._config = SpectrogramConfig(
       mode=mode,
       frame_length=frame_length,
@@ -118,13 +106,7 @@ class STFTSpectrogram(keras.layers.Layer):
       expand_dims=expand_dims,
       data_format=data_format or keras.config.image_data_format(),
       trainable=self.trainable,
-      sample_rate_hz=sample_rate_hz,
-      # Weights that may have been trained elsewhere must be used.
-      engine="kernel" if engine == "auto" else engine,
-      precision=precision,
-      floor=floor,
-      pad_mode=pad_mode,
-      pad_value=pad_value,
+      **own,
     )
     self.supports_masking = True
     # None: that of silence.
@@ -155,9 +137,7 @@ class STFTSpectrogram(keras.layers.Layer):
     Returns:
       The layer.
     """
-    arguments = config.to_keras()
-    for name in _OWN_FIELDS:
-      arguments[name] = getattr(config, name)
+    arguments = {field.name: getattr(config, field.name) for field in FIELDS}
     arguments["engine"] = config.resolved().engine
     return cls(**arguments, **kwargs)
 
@@ -323,11 +303,11 @@ class STFTSpectrogram(keras.layers.Layer):
     Those that the Keras layer does not have are in it only where they differ
     from their defaults.
     """
-    config = self.spectrogram_config
-    result = {**super().get_config(), **config.to_keras()}
-    for name, default in _OWN_FIELDS.items():
-      if getattr(config, name) != default:
-        result[name] = getattr(config, name)
+    result = super().get_config()
+    for field in FIELDS:
+      value = getattr(self.spectrogram_config, field.name)
+      if field.in_keras or value != _OWN_FIELDS[field.name]:
+        result[field.name] = value
     if self._padding_value is not None:
       result["padding_value"] = self._padding_value
     return result

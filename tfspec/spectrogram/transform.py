@@ -12,7 +12,7 @@ from tfspec.ops import padding_ops, spectrum_ops
 from tfspec.ops.engines import devices, fft, kernel, tpu
 
 # The modes that are functions of real^2 + imag^2.
-_POWER_MODES = ("log", "magnitude", "psd")
+_POWER_MODES = ("log", "magnitude", "psd", "power")
 
 FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 
@@ -30,6 +30,7 @@ def stft(
   precision: str = "default",
   pad_mode: str | None = None,
   pad_value: float | None = None,
+  window_length: int | None = None,
   name: str | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns the short-time Fourier transform as two real tensors.
@@ -47,7 +48,8 @@ def stft(
       `frame_length`.
     fft_length: Length of the transform in samples, at least `frame_length`.
       None: the smallest power of two that is.
-    window: A name or tuple for `scipy.signal.get_window`, values, or None.
+    window: A name or tuple for `scipy.signal.get_window`, `window_length`
+      values, or None.
     periodic: True for a periodic window, False for a symmetric one.
     scaling: "density", "spectrum" or None; see `SpectrogramConfig`.
     padding: "valid", "same" or "center".
@@ -55,6 +57,8 @@ def stft(
     precision: "default", "high" or "highest", for the kernel engine.
     pad_mode: What "center" adds: "reflect" (as None) or "constant".
     pad_value: The sample that "constant" adds; None: 0.0.
+    window_length: Samples in the window, which stands in the middle of its
+      frame; None: `frame_length`.
     name: Name scope of the operation.
 
   Returns:
@@ -85,6 +89,7 @@ def stft(
     precision=precision,
     pad_mode=pad_mode,
     pad_value=pad_value,
+    window_length=window_length,
   )
   with tf.name_scope(name or "stft"):
     signals = check_dtype(signals)
@@ -118,7 +123,7 @@ def apply(
   if config.engine == "fft":
     return fft.fft(
       signals,
-      tf.constant(window(config), signals.dtype),
+      tf.constant(config.window_values(), signals.dtype),
       config.frame_step,
       config.fft_length,
       padding,
@@ -135,7 +140,7 @@ def apply(
     return finish(dict(zip(parts, values, strict=True)))
 
   if not devices.is_tpu():
-    flat = windows.is_flat(window(config))
+    flat = windows.is_flat(config.window_values())
     return kernel.kernel(*arguments, flat, finish_parts)
   if config.mode in _POWER_MODES:
     return finish({"power": tpu.power(*arguments)})
@@ -156,6 +161,8 @@ def apply_mode(
   power = parts.get("power")
   if power is None:
     power = spectrum_ops.power(parts["real"], parts["imag"])
+  if config.mode == "power":
+    return power
   if config.mode == "psd":
     return spectrum_ops.psd(power, config.fft_length)
   if config.mode == "log":
@@ -181,17 +188,10 @@ def initial_kernel(config: SpectrogramConfig, part: str) -> np.ndarray:
   return _kernels(config)[part][:, np.newaxis, :]
 
 
-def window(config: SpectrogramConfig) -> np.ndarray:
-  """Returns the scaled window of a config, float64 `[frame_length]`."""
-  return windows.window(
-    config.window, config.frame_length, config.periodic, config.scaling
-  )
-
-
 @functools.lru_cache(maxsize=2)
 def _kernels(config: SpectrogramConfig) -> dict[str, np.ndarray]:
   real, imag = fourier.fourier_kernels(
-    window(config), config.resolved().fft_length
+    config.window_values(), config.resolved().fft_length
   )
   real.setflags(write=False)
   imag.setflags(write=False)

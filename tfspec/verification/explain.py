@@ -12,7 +12,7 @@ from tfspec.config.rules import brief
 from tfspec.contract import bounds, vectors
 from tfspec.verification import definitions
 from tfspec.verification.definitions import FrontEnd
-from tfspec.verification.effects import EFFECTS
+from tfspec.verification.effects import effect
 
 # The most values of padded frames to measure: more would take gigabytes.
 _MAX_MEASURED = 1 << 26
@@ -156,7 +156,7 @@ def compare(a: FrontEnd, b: FrontEnd) -> Explanation:
   first, second = a.config.resolved(), b.config.resolved()
   fields, execution = (
     tuple(
-      Difference(name, x, y, EFFECTS[name](first, second))
+      Difference(name, x, y, effect(name, first, second))
       for name, (x, y) in differences.items()
     )
     for differences in (

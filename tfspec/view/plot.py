@@ -21,6 +21,7 @@ _LABELS = {
   "imag": "imaginary part",
   "angle": "phase (radians)",
   "stft": "magnitude of the stft",
+  "power": "power",
 }
 
 
