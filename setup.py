@@ -36,6 +36,7 @@ _TEST = [
   *_LITERT,
   "grpcio-tools",
   "hypothesis",
+  "mypy>=2,<3",
   "pytest",
   "pytest-xdist",
   "ruff>=0.17,<0.18",
@@ -54,7 +55,7 @@ setuptools.setup(
   license="Apache-2.0",
   license_files=["LICENSE"],
   packages=setuptools.find_packages(include=["tfspec", "tfspec.*"]),
-  package_data={"tfspec.proto": ["*.proto"]},
+  package_data={"tfspec": ["py.typed"], "tfspec.proto": ["*.proto"]},
   python_requires=">=3.10,<3.14",
   install_requires=[
     "absl-py",

@@ -56,6 +56,7 @@ lint() {
     clean=1
   }
   .venv/bin/python -m ruff check . || clean=1
+  .venv/bin/python -m mypy || clean=1
   return "$clean"
 }
 

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.metadata
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +19,8 @@ _COMMANDS = (prepare, export, verify, explain, plot)
 def run() -> None:
   """Runs the command line; the entry point of `tfspec`."""
   # Bytes of a path that are no text must not stop the answer.
-  sys.stdout.reconfigure(errors="backslashreplace")
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(errors="backslashreplace")
   arguments = parse(sys.argv)
   if not arguments.verbose:
     logs.silence()

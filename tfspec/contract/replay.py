@@ -45,7 +45,7 @@ def replay(
   """Compares the results of a route with the golden vectors."""
   size = bounds.size_of([golden.values(config) for golden in goldens])
   worst, compared = RouteResult(name, goldens[0].name, 0.0, 0.0), 0
-  by_length = {}
+  by_length: dict[int, list[Golden]] = {}
   for golden in goldens:
     by_length.setdefault(len(golden.signals), []).append(golden)
   for group in by_length.values():

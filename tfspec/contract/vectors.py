@@ -116,10 +116,10 @@ def _frames(signals: np.ndarray, config: ResolvedConfig) -> np.ndarray:
   count = config.num_frames(len(signals))
   if config.padding == "center" and len(signals):
     margin = config.frame_length // 2
-    values = {}
     if config.pad_mode == "constant":
-      values["constant_values"] = config.pad_value
-    signals = np.pad(signals, margin, config.pad_mode, **values)
+      signals = np.pad(signals, margin, constant_values=config.pad_value or 0.0)
+    else:
+      signals = np.pad(signals, margin, "reflect")
   covered = max(count - 1, 0) * config.frame_step + config.frame_length
   missing = max(covered - len(signals), 0)
   before = missing // 2 if config.padding == "same" else 0

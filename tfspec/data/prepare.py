@@ -153,7 +153,7 @@ def _write(
         "channels": clip.channels,
         "sample_rate_hz": clip.sample_rate_hz,
       }
-      sheet.offer(clip, config)
+      sheet.offer(clip, clip.values, config)
     rows.append(row)
     bar.add(seconds)
     if num_skipped > most_skipped or num_skipped == num_wavs:
@@ -219,18 +219,21 @@ class _Sheet:
     self._every = 1
     self._offered = 0
 
-  def offer(self, clip: Clip, config: SpectrogramConfig) -> None:
+  def offer(
+    self, clip: Clip, values: np.ndarray, config: SpectrogramConfig
+  ) -> None:
     """Takes one clip in so many, and ever fewer as they get more."""
     if self._offered % self._every == 0:
       step = config.resolved().frame_step
       frames = int(_SHEET_SECONDS * clip.sample_rate_hz / step) + 1
       axis = layouts.time_axis(config) - 1
-      some = range(min(frames, clip.values.shape[axis]))
-      values = np.take(clip.values, some, axis)
+      some = range(min(frames, values.shape[axis]))
       title = clip.source
       if clip.channels > 1:
         title += f" (channel 1 of {clip.channels})"
-      self._panels.append(plot.Panel(title, values, clip.sample_rate_hz))
+      self._panels.append(
+        plot.Panel(title, np.take(values, some, axis), clip.sample_rate_hz)
+      )
     self._offered += 1
     if len(self._panels) >= 2 * _SHEET_CLIPS:
       self._panels = self._panels[::2]

@@ -58,7 +58,9 @@ def clips(
       return Clip(source, reason=_reason(e))
 
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-    waiting = collections.deque()
+    waiting: collections.deque[tuple[concurrent.futures.Future[Clip], int]] = (
+      collections.deque()
+    )
     in_work = 0
     for source in sources:
       size = _estimated_bytes(os.path.join(folder, source), config)

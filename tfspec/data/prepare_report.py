@@ -156,7 +156,7 @@ class Progress:
 
   def close(self) -> None:
     """Leaves the line of a terminal."""
-    if self._is_terminal:
+    if self._stream is not None and self._is_terminal:
       self._stream.write("\n")
 
   def _line(self, seconds: float) -> str:

@@ -144,7 +144,7 @@ def read_examples(
   folder = files.as_path(path)
   stored = load_config(os.path.join(folder, CONFIG_FILE))
   differences = config.differences(stored) if config else {}
-  if differences:
+  if config and differences:
     raise ValueError(
       "config must be the one that the examples were made with. Got: "
       f"{rules.listed(differences, files.shown(folder))} (fingerprints "
@@ -182,7 +182,7 @@ def _shard_paths(folder: str, written: list[dict[str, Any]]) -> list[bytes]:
       f"{files.shown(folder)} must be of this version of tfspec. Got: no "
       f"record_bytes in {MANIFEST_FILE}, as in older ones: prepare it again."
     )
-  sizes = collections.Counter()
+  sizes: collections.Counter[str] = collections.Counter()
   for row in written:
     sizes[row["shard"]] += row["record_bytes"]
   paths = []

@@ -97,7 +97,7 @@ def replay_answers(
   """
 
   def stored(clip: Answer) -> answers_lib.Values:
-    return clip.inside if is_inside else clip.outputs
+    return clip.inside if is_inside else clip.outputs or {}
 
   answered = [c for batch in batches for c in batch if c.outputs is not None]
   sizes = {

@@ -194,7 +194,8 @@ def make(
   """
   result = []
   for name, clip in signals.items():
-    outputs, inside = None, {}
+    outputs: Values | None = None
+    inside: Values = {}
     if len(clip) >= min_samples:
       try:
         outputs, inside = alone(exported, clip)
@@ -297,7 +298,7 @@ def deviation(
 
 def save(answers: Answers, file: str | BinaryIO) -> None:
   """Writes answers into a NumPy archive."""
-  arrays = {
+  arrays: dict[str, Any] = {
     "format": np.array(_FORMAT),
     "max_samples": np.array(answers.max_samples),
     "row_samples": np.array(answers.row_samples),

@@ -280,7 +280,7 @@ def _device_config(exported: Exportable) -> SpectrogramConfig:
   config = exported.spectrogram.config
   resolved = config.resolved()
   length = resolved.fft_length
-  changes = {}
+  changes: dict[str, Any] = {}
   if config.precision != "default":
     changes["precision"] = "default"
   # The transform of one sample is silently wrong in LiteRT.

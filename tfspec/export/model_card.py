@@ -1,5 +1,7 @@
 """The model card of an export: what its operator must know, in Markdown."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from tfspec.config import ResolvedConfig, SpectrogramConfig
@@ -21,7 +23,7 @@ FORMULAS = {
 def model_card(
   name: str,
   config: SpectrogramConfig,
-  functions: dict[str, tf.types.experimental.PolymorphicFunction],
+  functions: dict[str, Any],
   limits: dict[str, int | str],
   batching: str | None = None,
 ) -> str:

@@ -79,7 +79,7 @@ def rows(
     row[: len(clip)] = clip[:samples]
   if len(shape) == 2:
     return batch
-  return np.stack([batch] * shape[3 - axis], 3 - axis)
+  return np.stack([batch] * (shape[3 - axis] or 1), 3 - axis)
 
 
 def inputs(
@@ -99,8 +99,9 @@ def inputs(
   Returns:
     Inputs by name, by signature.
   """
-  samples = shape[time_axis(shape, config)]
-  channels = 1 if len(shape) == 2 else shape[3 - time_axis(shape, config)]
+  axis = time_axis(shape, config)
+  samples = shape[axis]
+  channels = 1 if len(shape) == 2 else shape[3 - axis] or 1
   own = [clip[:samples] for clip in clips]
   rate = config.sample_rate_hz or 16000
   files = [wav_file(np.stack([c] * channels, 1), rate) for c in own]

@@ -244,10 +244,10 @@ def _limits(
     "non_finite": (non_finite, signatures.NON_FINITE),
     "cut_wav": (cut_wav, signatures.CUT),
   }
-  for name, (value, allowed) in choices.items():
-    if value not in allowed:
+  for name, (choice, allowed) in choices.items():
+    if choice not in allowed:
       raise ValueError(
-        f"{name} must be one of {', '.join(allowed)}. Got: {name}={value!r}."
+        f"{name} must be one of {', '.join(allowed)}. Got: {name}={choice!r}."
       )
   if exported.model is not None:
     min_samples = _least_samples(exported, min_samples)

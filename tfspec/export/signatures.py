@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -141,7 +142,7 @@ class Servable(tf.Module):
 
   def _call(
     self,
-    function: tf.types.experimental.PolymorphicFunction,
+    function: Callable[..., Any],
     signals: tf.Tensor,
     lengths: tf.Tensor,
     fill: float,
@@ -163,8 +164,8 @@ class Servable(tf.Module):
     )
 
   def _of_signals(
-    self, run: Callable, dtype: tf.DType = tf.float32
-  ) -> tf.types.experimental.PolymorphicFunction:
+    self, run: _Answer, dtype: tf.DType = tf.float32
+  ) -> Callable[..., Any]:
     """Returns the signature of a function of signals and lengths."""
     # TF Serving takes this if a request leaves the lengths out.
     no_lengths = tf.zeros([0], tf.int32)

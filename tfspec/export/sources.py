@@ -83,8 +83,8 @@ class Exportable:
     return not dtypes.isdisjoint(("float16", "bfloat16"))
 
   def function(
-    self, run: Callable, jit_compile: bool = False
-  ) -> tf.types.experimental.PolymorphicFunction:
+    self, run: Callable[..., Any], jit_compile: bool = False
+  ) -> Callable[..., Any]:
     """Returns a function of the model, to be called inside `as_in_keras`."""
     attributes = {"_noinline": True} if self.is_short else None
     return tf.function(
@@ -94,7 +94,7 @@ class Exportable:
       experimental_attributes=attributes,
     )
 
-  def as_in_keras(self) -> contextlib.AbstractContextManager:
+  def as_in_keras(self) -> contextlib.AbstractContextManager[None]:
     """Lets functions that are called inside round as Keras does."""
     return (
       process_state.unfused() if self.is_short else contextlib.nullcontext()
@@ -281,7 +281,7 @@ def _signals_input(inputs: dict[str, Any]) -> Any:
 
 def _signals_of(
   model: Any, config: SpectrogramConfig, channels: int | None
-) -> dict[str, int | None]:
+) -> dict[str, Any]:
   """Returns the fields of `Exportable` on the signals of a Keras model."""
   inputs = _inputs_of(model)
   shapes = {name: tuple(tensor.shape) for name, tensor in inputs.items()}

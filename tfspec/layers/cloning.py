@@ -112,7 +112,7 @@ def _copy_state(old: keras.Layer, new: keras.Layer) -> None:
   """Copies what a `.keras` file keeps of a layer, without layers inside."""
   if old.built and not new.built:
     new.build_from_config(old.get_build_config())
-  variables = {}
+  variables: dict[str, Any] = {}
   old.save_own_variables(variables)
   new.load_own_variables(variables)
   if hasattr(old, "save_assets"):  # The vocabulary of a lookup.

@@ -19,7 +19,9 @@ from tfspec.spectrogram import module as spectrogram_lib
 _OWN_FIELDS = {f.name: f.default for f in FIELDS if not f.in_keras}
 _OWN_FIELDS["engine"] = "kernel"
 # The outputs of layers that are called inside `recorded`.
-_RECORD = contextvars.ContextVar("record", default=None)
+_RECORD: contextvars.ContextVar[list[Any] | None] = contextvars.ContextVar(
+  "record", default=None
+)
 
 
 @keras.saving.register_keras_serializable(package="tfspec")
@@ -76,7 +78,7 @@ class STFTSpectrogram(keras.layers.Layer):
     frame_length: int = 256,
     frame_step: int | None = None,
     fft_length: int | None = None,
-    window: str | tuple | None = "hann",
+    window: str | tuple[Any, ...] | None = "hann",
     periodic: bool = False,
     scaling: str | None = "density",
     padding: str = "valid",
@@ -110,7 +112,7 @@ class STFTSpectrogram(keras.layers.Layer):
     )
     self.supports_masking = True
     # None: that of silence.
-    self._padding_value = None
+    self._padding_value: float | None = None
     self.real_kernel = None
     self.imag_kernel = None
     self.input_spec = keras.layers.InputSpec(ndim=3)
@@ -149,7 +151,7 @@ class STFTSpectrogram(keras.layers.Layer):
     """
     return spectrogram_of(self, self.spectrogram_config)
 
-  def build(self, input_shape: tuple) -> None:
+  def build(self, input_shape: tuple[int | None, ...]) -> None:
     """Creates the weights."""
     del input_shape
     config = self.spectrogram_config
@@ -279,7 +281,9 @@ class STFTSpectrogram(keras.layers.Layer):
       return values
     return values, keras.KerasTensor(shape[:1], "int32")
 
-  def compute_output_shape(self, input_shape: tuple) -> tuple:
+  def compute_output_shape(
+    self, input_shape: tuple[int | None, ...]
+  ) -> tuple[int | None, ...]:
     """Returns the shape of the output; None where the input has None."""
     config = self.spectrogram_config
     if config.data_format == "channels_last":
@@ -323,7 +327,7 @@ def recorded() -> Iterator[list[tuple[tf.Tensor, tf.Tensor | None]]]:
     A list that grows by a pair a call: the spectrogram, and the number of
     frames of each clip, or None where all are its own.
   """
-  found = []
+  found: list[tuple[tf.Tensor, tf.Tensor | None]] = []
   token = _RECORD.set(found)
   try:
     yield found
@@ -331,7 +335,7 @@ def recorded() -> Iterator[list[tuple[tf.Tensor, tf.Tensor | None]]]:
     _RECORD.reset(token)
 
 
-def _constant(values: np.ndarray) -> Callable:
+def _constant(values: np.ndarray) -> Callable[..., tf.Tensor]:
   return lambda shape, dtype: keras.ops.convert_to_tensor(values, dtype)
 
 

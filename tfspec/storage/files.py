@@ -11,9 +11,9 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-Path = str | bytes | os.PathLike
+Path = str | bytes | os.PathLike  # type: ignore[type-arg]
 
 # TensorFlow's files in memory. This module works around their faults.
 _RAM = "ram://"
@@ -177,7 +177,7 @@ def size(path: str) -> int:
 
 
 @contextlib.contextmanager
-def opened(path: str, mode: str) -> Iterator[BinaryIO]:
+def opened(path: str, mode: Literal["rb", "wb"]) -> Iterator[BinaryIO]:
   """Opens a file.
 
   Args:

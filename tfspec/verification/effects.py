@@ -21,8 +21,8 @@ _SAMPLES = 160000
 
 def effect(field: str, a: ResolvedConfig, b: ResolvedConfig) -> str:
   """Returns what a field in which two configs differ does to the numbers."""
-  with_numbers = _WITH_NUMBERS.get(field, lambda a, b: None)(a, b)
-  return with_numbers or _DECLARED[field]
+  with_numbers = _WITH_NUMBERS.get(field)
+  return (with_numbers and with_numbers(a, b)) or _DECLARED[field]
 
 
 def _mode(a: ResolvedConfig, b: ResolvedConfig) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfspec.config import SpectrogramConfig
+from tfspec.config import ResolvedConfig
 from tfspec.config.rules import brief
 from tfspec.contract import bounds, vectors
 from tfspec.verification import definitions
@@ -184,8 +184,8 @@ def _kernels_equal(a: FrontEnd, b: FrontEnd) -> bool:
     dtype = min(dtypes, key=lambda d: (d.size, d.name))
     if fixed and dtype.size < tf.float32.size:
       dtype = tf.float32
-    rounded = [k.astype(dtype.as_numpy_dtype) for k in (kernel, other[part])]
-    if not np.array_equal(*rounded, equal_nan=True):
+    x, y = (k.astype(dtype.as_numpy_dtype) for k in (kernel, other[part]))
+    if not np.array_equal(x, y, equal_nan=True):
       return False
   return True
 
@@ -224,17 +224,17 @@ def _measure(a: FrontEnd, b: FrontEnd) -> Numbers:
   # Kernels that diverged in the same way give equal values, finite or not.
   alike = (values == others) | (np.isnan(values) & np.isnan(others))
   off = np.where(alike, 0.0, bounds.errors(first, values, others))
-  unit = {"log": "dB", "angle": "radians"}.get(first.mode)
+  unit = {"log": "dB", "angle": "radians"}.get(first.mode, "")
   if first.mode == "log":
     off = _DB * off
-  elif unit is None:
+  elif not unit:
     unit = "of the largest value"
     size = np.abs([values, others])
     off = off / (np.max(size, initial=0.0, where=np.isfinite(size)) or 1.0)
   return Numbers(float(np.max(off)), float(np.median(off)), unit)
 
 
-def _signals(a: SpectrogramConfig, b: SpectrogramConfig) -> np.ndarray:
+def _signals(a: ResolvedConfig, b: ResolvedConfig) -> np.ndarray:
   """Returns a sweep of all frequencies, noise, and silence at the end."""
   frame = max(a.frame_length, b.frame_length)
   step = max(a.frame_step, b.frame_step)

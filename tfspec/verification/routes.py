@@ -242,7 +242,7 @@ def _in_batches(
   return route
 
 
-def _check_refused(wav: Callable, contents: bytes) -> None:
+def _check_refused(wav: Callable[..., Any], contents: bytes) -> None:
   try:
     wav(wav_bytes=tf.constant([contents]))
   except tf.errors.InvalidArgumentError:

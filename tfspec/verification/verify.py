@@ -168,7 +168,7 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
     answers = _answers(os.path.join(assets, ANSWERS_ASSET))
   except (OSError, ValueError) as e:
     problems.append(str(e))
-  if problems:  # Do not run damaged files.
+  if config is None or problems:  # Do not run damaged files.
     return _report(folder, config, problems)
   try:
     model = tf.saved_model.load(folder)
@@ -218,7 +218,7 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
       goldens = archive.load(content, config, f"{path}/{GOLDENS_ASSET}")
   except (OSError, ValueError) as e:
     problems.append(str(e))
-  if problems:  # Do not run damaged files.
+  if config is None or problems:  # Do not run damaged files.
     return _report(path, config, problems)
   routes = {} if config.trainable else routes_lib.own(config, {})
   try:
