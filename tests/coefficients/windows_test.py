@@ -106,6 +106,7 @@ def test_short_window_is_in_the_middle(spec, scaling, lengths):
   np.testing.assert_array_equal(actual, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fft_length", [1, 2, 3, 4, 7, 12, 175, 512, 4095])
 def test_fourier_kernels_are_exact(fft_length):
   frame_length = max(1, fft_length - 1)

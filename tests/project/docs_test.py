@@ -70,6 +70,7 @@ def blocks(language, text=None):
   return [text for label, text in split if label == language]
 
 
+@pytest.mark.slow
 def test_examples_of_the_readme():
   examples = blocks("python")
   assert len(examples) >= 6
@@ -87,10 +88,12 @@ def run_commands(examples):
   return len(commands)
 
 
+@pytest.mark.slow
 def test_commands_of_the_readme():
   assert run_commands(blocks("")) >= 4
 
 
+@pytest.mark.slow
 def test_examples_of_the_litert_page():
   pytest.importorskip(
     "ai_edge_litert",

@@ -350,13 +350,13 @@ def _assets(exported: Exportable) -> dict[str, bytes]:
   }
   goldens = vectors.make(exported.spectrogram)
   if exported.model is not None:
-    file = io.BytesIO()
-    answers_lib.save(Answers(_answers(exported)), file)
-    found[ANSWERS_ASSET] = file.getvalue()
+    content = io.BytesIO()
+    answers_lib.save(Answers(_answers(exported)), content)
+    found[ANSWERS_ASSET] = content.getvalue()
   if config.trainable:  # Else they follow from the config.
-    file = io.BytesIO()
-    archive.save(goldens, config, file)
-    found[GOLDENS_ASSET] = file.getvalue()
+    content = io.BytesIO()
+    archive.save(goldens, config, content)
+    found[GOLDENS_ASSET] = content.getvalue()
   return found
 
 
