@@ -114,7 +114,7 @@ def is_named(spec: WindowLike) -> bool:
 
 
 def _named_window(
-  spec: str | tuple, length: int, periodic: bool, name: str
+  spec: WindowLike, length: int, periodic: bool, name: str
 ) -> np.ndarray:
   import scipy.signal  # It takes a second, and many processes need no window.
 

@@ -2,10 +2,10 @@
 
 The numeric contract is one number a dtype, `STFT_BOUNDS`: the largest relative
 L2 error of the transform of a frame, `||computed - exact|| / ||exact||` over
-the bins, `exact` being the transform of the samples as they are given. Both
+the bins, where `exact` is the transform of the samples as they are given. Both
 engines keep it, for frames of 16 to 4096 samples, lengths odd and even, and
-windows tapered and flat. What the rounding of results adds is in `stft_bound`,
-what each mode may be off by in `tolerance`; docs/accuracy.md has the errors as
+windows tapered and flat. `stft_bound` adds the rounding of results, and
+`tolerance` gives the bound of each mode. docs/accuracy.md has the errors as
 measured.
 """
 

@@ -6,6 +6,8 @@ here to add a case to every route.
 """
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,15 +28,15 @@ class Golden:
   kind: str = "noise"
   dtype: str = "float32"
 
-  def proto(self):
+  def proto(self) -> Any:
     """Returns the config as a message."""
     return text_format.Parse(self.text, config_pb2.SpectrogramConfig())
 
-  def config(self):
+  def config(self) -> SpectrogramConfig:
     """Returns the config."""
     return SpectrogramConfig.from_proto(self.proto())
 
-  def signals(self):
+  def signals(self) -> np.ndarray:
     """Returns the batch in the config's data format, every element unlike."""
     random = np.random.default_rng(len(self.name) + self.shape[1])
     values = 0.3 * random.standard_normal(self.shape)
@@ -49,7 +51,7 @@ class Golden:
       values = values.transpose(0, 2, 1)
     return values.astype(np.float32)
 
-  def expected(self):
+  def expected(self) -> tuple[np.ndarray, np.ndarray]:
     """Returns the oracle's output and the tolerance of each value."""
     config = self.config().resolved()
     window = oracle.window(
@@ -79,13 +81,13 @@ class Golden:
         values = oracle.mode(
           spectrum, config.mode, config.fft_length, config.floor
         )
-        bound = bounds.tolerance(
+        tolerance = bounds.tolerance(
           config,
           values,
           {"real": spectrum.real, "imag": spectrum.imag},
           self.dtype,
         )
-        per_channel.append((values, bound))
+        per_channel.append((values, tolerance))
       joined = [
         oracle.layout(list(arrays), config.expand_dims, config.data_format)
         for arrays in zip(*per_channel, strict=True)
@@ -100,22 +102,22 @@ class Golden:
 class Recording(Golden):
   """A golden whose signals, `[batch, samples, channels]`, are given."""
 
-  values: np.ndarray | None = None
+  values: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
-  def signals(self):
+  def signals(self) -> np.ndarray:
     """Returns the recording in the data format of the config."""
     if self.config().data_format == "channels_first":
       return self.values.transpose(0, 2, 1)
     return self.values
 
 
-def xla_lacks(engine, dtype):
+def xla_lacks(engine: str, dtype: str) -> bool:
   """Whether XLA cannot compile it: in TensorFlow 2.16 it has no float64 FFT."""
   old = tf.__version__.startswith("2.16.")
   return old and (engine, dtype) == ("fft", "float64")
 
 
-def in_dtype(values, dtype):
+def in_dtype(values: np.ndarray, dtype: str) -> np.ndarray:
   """Rounds to a dtype that NumPy alone does not know, bfloat16 among them."""
   import ml_dtypes
 
@@ -125,8 +127,8 @@ def in_dtype(values, dtype):
 _SMALL = "frame_length: 64 frame_step: 24 "
 
 
-def _modes():
-  for mode in MODES:
+def _modes() -> Iterator[Golden]:
+  for mode in map(str, MODES):
     for engine in ("fft", "kernel"):
       yield Golden(
         f"{mode}_{engine}",

@@ -1,4 +1,4 @@
-"""Golden vectors: signals, and what they must give, in NumPy float64."""
+"""Golden vectors: signals, and their exact results in NumPy float64."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -45,8 +45,8 @@ class Golden:
 def clips(config: SpectrogramConfig) -> dict[str, np.ndarray]:
   """Returns the clips of the golden vectors by name, float32 `[samples]`.
 
-  In each every sample differs from its neighbours, but for silence and the
-  impulse; the same bits on every machine.
+  Every sample differs from its neighbours, except in silence and the impulse.
+  The bits are the same on every machine.
   """
   config = config.resolved()
   length = config.frame_length + 5 * config.frame_step + 3
@@ -88,7 +88,7 @@ def golden(
   config: SpectrogramConfig,
   kernels: Mapping[str, np.ndarray],
 ) -> Golden:
-  """Returns one clip with its transform, computed by none of the engines.
+  """Returns one clip with its transform, computed without any engine.
 
   Args:
     name: What the clip is.
@@ -116,10 +116,10 @@ def _frames(signals: np.ndarray, config: ResolvedConfig) -> np.ndarray:
   count = config.num_frames(len(signals))
   if config.padding == "center" and len(signals):
     margin = config.frame_length // 2
-    values = {}
     if config.pad_mode == "constant":
-      values["constant_values"] = config.pad_value
-    signals = np.pad(signals, margin, config.pad_mode, **values)
+      signals = np.pad(signals, margin, constant_values=config.pad_value or 0.0)
+    else:
+      signals = np.pad(signals, margin, "reflect")
   covered = max(count - 1, 0) * config.frame_step + config.frame_length
   missing = max(covered - len(signals), 0)
   before = missing // 2 if config.padding == "same" else 0

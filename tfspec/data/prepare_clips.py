@@ -16,7 +16,7 @@ from tfspec.storage import files
 
 # A protocol buffer, and so a tf.train.Example, ends at 2 GiB.
 _MAX_EXAMPLE_BYTES = 1 << 30
-# Of the signals and spectrograms that are in work or wait to be written.
+# The signals and spectrograms that are in work or wait to be written.
 _BYTES_IN_WORK = 256 << 20
 
 
@@ -58,7 +58,9 @@ def clips(
       return Clip(source, reason=_reason(e))
 
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-    waiting = collections.deque()
+    waiting: collections.deque[tuple[concurrent.futures.Future[Clip], int]] = (
+      collections.deque()
+    )
     in_work = 0
     for source in sources:
       size = _estimated_bytes(os.path.join(folder, source), config)
@@ -89,7 +91,7 @@ def _estimated_bytes(path: str, config: SpectrogramConfig) -> int:
 def _computation(
   config: SpectrogramConfig,
 ) -> Callable[[str, bytes], Clip]:
-  """Returns what makes the result of a file of its name and contents."""
+  """Returns a function from the name and contents of a file to its result."""
 
   @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
   def decode(contents: tf.Tensor) -> tuple[tf.Tensor, ...]:

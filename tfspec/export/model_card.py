@@ -1,5 +1,7 @@
 """The model card of an export: what its operator must know, in Markdown."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from tfspec.config import ResolvedConfig, SpectrogramConfig
@@ -21,7 +23,7 @@ FORMULAS = {
 def model_card(
   name: str,
   config: SpectrogramConfig,
-  functions: dict[str, tf.types.experimental.PolymorphicFunction],
+  functions: dict[str, Any],
   limits: dict[str, int | str],
   batching: str | None = None,
 ) -> str:
@@ -32,8 +34,8 @@ def model_card(
     config: Config of its spectrogram.
     functions: The signatures.
     limits: What a request may hold, by name.
-    batching: How the rows of a request share calls of a Keras model, in a
-      sentence; None for a spectrogram.
+    batching: A sentence on how the rows of a request share calls of a Keras
+      model; None for a spectrogram.
 
   Returns:
     Markdown.

@@ -1,4 +1,4 @@
-"""What a field in which two configs differ does to the numbers."""
+"""The effect on the numbers of a field in which two configs differ."""
 
 import dataclasses
 import math
@@ -11,7 +11,8 @@ from tfspec.config import FIELDS, ResolvedConfig
 from tfspec.contract import bounds
 from tfspec.export.model_card import FORMULAS
 
-# The sentences on a field, with numbers; None: the declared one is all.
+# Returns the sentences on a field, with numbers, for two resolved configs.
+# None: the declared sentence says all.
 _Effect = Callable[[ResolvedConfig, ResolvedConfig], str | None]
 
 # Numbers in a sentence need a clip: ten seconds at 16 kHz.
@@ -20,8 +21,8 @@ _SAMPLES = 160000
 
 def effect(field: str, a: ResolvedConfig, b: ResolvedConfig) -> str:
   """Returns what a field in which two configs differ does to the numbers."""
-  with_numbers = _WITH_NUMBERS.get(field, lambda a, b: None)(a, b)
-  return with_numbers or _DECLARED[field]
+  with_numbers = _WITH_NUMBERS.get(field)
+  return (with_numbers and with_numbers(a, b)) or _DECLARED[field]
 
 
 def _mode(a: ResolvedConfig, b: ResolvedConfig) -> str:

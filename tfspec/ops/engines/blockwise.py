@@ -371,7 +371,7 @@ def _unknown_zero(signals: tf.Tensor) -> tf.Tensor:
 
 
 def calls(
-  function: tf.types.experimental.ConcreteFunction, i: tf.Tensor
+  function: "tf.types.experimental.ConcreteFunction", i: tf.Tensor
 ) -> list[tf.Tensor]:
   """Returns the results of calls with each number, stacked.
 
