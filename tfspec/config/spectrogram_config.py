@@ -12,25 +12,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tfspec.coefficients import framing, windows
-from tfspec.config import messages, rules
+from tfspec.coefficients import framing, rules, windows
+from tfspec.config import messages
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 from tfspec.storage import files
 
 MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
 
-# Larger values are typing errors, and would take gigabytes before they fail.
-MAX_FFT_LENGTH = 1 << 20
-MAX_KERNEL_SIZE = 1 << 24
-
 CHOICES = {
   "mode": MODES,
-  "scaling": ("density", "spectrum", None),
-  "padding": ("valid", "same", "center"),
-  "pad_mode": ("reflect", "constant"),
   "data_format": ("channels_last", "channels_first"),
-  "engine": ("auto", "kernel", "fft"),
-  "precision": ("default", "high", "highest"),
+  **rules.CHOICES,
 }
 _LENGTHS = ("frame_length", "frame_step", "fft_length", "sample_rate_hz")
 FLAGS = ("periodic", "expand_dims", "trainable")
@@ -138,9 +130,17 @@ class SpectrogramConfig:
     self._set("floor", rules.check_floor(self.floor))
     self._set("pad_value", rules.check_pad_value(self.pad_value))
     self._set("window", rules.normalise_window(self.window))
-    self._check_lengths()
-    self._check_padding()
-    self._check_engine()
+    rules.check_lengths(self.frame_length, self.frame_step, self.fft_length)
+    if self.sample_rate_hz is not None:
+      rules.check_range("sample_rate_hz", self.sample_rate_hz, 1, 2**31 - 1)
+    rules.check_padding(self.padding, self.pad_mode, self.pad_value)
+    rules.check_engine(
+      self.engine,
+      self.precision,
+      self.frame_length,
+      self.resolved().fft_length,
+      self.trainable,
+    )
     windows.window(self.window, self.frame_length, self.periodic, self.scaling)
 
   def _set(self, name: str, value: object) -> None:
@@ -149,67 +149,13 @@ class SpectrogramConfig:
   def _values(self) -> dict[str, Any]:
     return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
-  def _check_lengths(self) -> None:
-    if self.frame_length is None:
-      raise TypeError("frame_length must be an integer. Got: None.")
-    rules.check_range("frame_length", self.frame_length, 1, MAX_FFT_LENGTH)
-    step, fft_length = self.frame_step, self.fft_length
-    if step is not None and not 1 <= step <= self.frame_length:
-      raise ValueError(
-        "frame_step must be in [1, frame_length]. Got: "
-        f"frame_step={step}, frame_length={self.frame_length}."
-      )
-    if fft_length is not None:
-      if fft_length < self.frame_length:
-        raise ValueError(
-          "fft_length must be at least frame_length. Got: "
-          f"fft_length={fft_length}, frame_length={self.frame_length}."
-        )
-      rules.check_range("fft_length", fft_length, 1, MAX_FFT_LENGTH)
-    if self.sample_rate_hz is not None:
-      rules.check_range("sample_rate_hz", self.sample_rate_hz, 1, 2**31 - 1)
-
-  def _check_padding(self) -> None:
-    if self.padding != "center" and self.pad_mode is not None:
-      raise ValueError(
-        "pad_mode must be None unless padding is 'center'. Got: "
-        f"pad_mode={self.pad_mode!r}, pad_value={self.pad_value}, "
-        f"padding={self.padding!r}."
-      )
-    if self.pad_mode != "constant" and self.pad_value is not None:
-      raise ValueError(
-        "pad_value must be None unless pad_mode is 'constant'. Got: "
-        f"pad_value={self.pad_value}, pad_mode={self.pad_mode!r}, "
-        f"padding={self.padding!r}."
-      )
-
-  def _check_engine(self) -> None:
-    if self.trainable and self.engine == "fft":
-      raise ValueError(
-        "engine must be 'auto' or 'kernel' if trainable. Got: "
-        f"engine='fft', trainable={self.trainable}."
-      )
-    resolved = self.resolved()
-    size = self.frame_length * self.num_bins
-    if resolved.engine == "kernel" and size > MAX_KERNEL_SIZE:
-      raise ValueError(
-        "frame_length * num_bins must be at most 2**24 for the kernel engine. "
-        f"Got: frame_length={self.frame_length}, num_bins={self.num_bins}."
-      )
-    if resolved.engine == "fft" and self.precision != "default":
-      raise ValueError(
-        "precision must be 'default' for the fft engine, which does not round "
-        f"operands. Got: precision={self.precision!r}, engine={self.engine!r}, "
-        f"trainable={self.trainable}."
-      )
-
   def resolved(self) -> SpectrogramConfig:
     """Returns the equal config in which nothing is left to a default."""
     changes = {}
     if self.frame_step is None:
-      changes["frame_step"] = max(1, self.frame_length // 2)
+      changes["frame_step"] = framing.default_frame_step(self.frame_length)
     if self.fft_length is None:
-      changes["fft_length"] = 1 << (self.frame_length - 1).bit_length()
+      changes["fft_length"] = framing.default_fft_length(self.frame_length)
     if self.floor is None:
       changes["floor"] = math.sqrt(1e-7)
     if self.padding == "center" and self.pad_mode is None:
@@ -217,7 +163,7 @@ class SpectrogramConfig:
     if self.pad_mode == "constant" and self.pad_value is None:
       changes["pad_value"] = 0.0
     if self.engine == "auto":
-      changes["engine"] = "kernel" if self.trainable else "fft"
+      changes["engine"] = rules.resolved_engine("auto", self.trainable)
     # Not dataclasses.replace: that would check this valid config again.
     result = object.__new__(SpectrogramConfig)
     result.__dict__.update(self.__dict__, **changes)
@@ -229,7 +175,7 @@ class SpectrogramConfig:
 
     Bin `k` stands for `k * sample_rate_hz / fft_length` hertz.
     """
-    return self.resolved().fft_length // 2 + 1
+    return framing.num_bins(self.resolved().fft_length)
 
   @property
   def num_features(self) -> int:

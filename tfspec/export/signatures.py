@@ -7,7 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfspec.export.sources import Exportable
-from tfspec.ops import check_ops, group_ops, padding_ops
+from tfspec.ops import check_ops, group_ops, length_ops
 from tfspec.ops.wav import decoding
 
 NON_FINITE = ("reject", "pass")
@@ -262,7 +262,7 @@ class Servable(tf.Module):
     lengths = tf.cond(
       no_lengths, lambda: tf.fill([rows], samples), lambda: lengths
     )
-    lengths = padding_ops.check_lengths(lengths, rows, samples)
+    lengths = length_ops.check_lengths(lengths, rows, samples)
     lengths = self._check_least(lengths)
     if signals.dtype.is_floating:
       signals = self._check_finite(signals, lengths)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec.config import SpectrogramConfig
-from tfspec.ops import padding_ops
+from tfspec.ops import length_ops
 from tfspec.spectrogram import Spectrogram, transform
 from tfspec.spectrogram import module as spectrogram_lib
 
@@ -221,7 +221,7 @@ class STFTSpectrogram(keras.layers.Layer):
       if any(m is not None for m in masks):
         raise ValueError("lengths must be None if there is a mask. Got: both.")
     if mask is not None:
-      lengths = padding_ops.mask_lengths(mask)
+      lengths = length_ops.mask_lengths(mask)
     if padding_value is None:
       padding_value = self._padding_value
     result = spectrogram_lib.spectrogram(

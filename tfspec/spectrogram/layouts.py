@@ -4,7 +4,6 @@ import tensorflow as tf
 
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import check_ops, shape_ops
-from tfspec.spectrogram import transform
 
 # Of more channels than libsndfile knows, samples and channels were swapped.
 _MAX_CHANNELS = 1024
@@ -50,7 +49,7 @@ def check_channels(signals: tf.Tensor, data_format: str) -> tf.Tensor:
     words = rule + "samples=", samples, ", channels=", channels, layout
     return check_ops.require(signals, ~is_wrong, *words, compiled=True)
   if is_wrong:
-    shape = transform.shape_text(signals.shape)
+    shape = check_ops.shape_text(signals.shape)
     raise ValueError(f"{rule}shape={shape}{layout}")
   return signals
 

@@ -10,8 +10,6 @@ from tfspec.ops import gradient_ops, shape_ops
 from tfspec.ops.engines import devices
 
 Results = tuple[tf.Tensor, ...]
-# What an engine makes of the parts of a spectrum, the real one first.
-Finish = Callable[..., Results]
 
 # Samples of the frames of a block, with their padding: a few megabytes.
 _BLOCK_SIZE = 1 << 20
@@ -28,6 +26,7 @@ def in_blocks(
   frame_step: int,
   fft_length: int,
   num_frames: int,
+  condition: shape_ops.Condition | None = None,
 ) -> Results:
   """Returns what `transform` makes of all frames, computed in blocks of them.
 
@@ -48,6 +47,7 @@ def in_blocks(
     frame_step: Samples between the starts of two frames.
     fft_length: Samples in a frame that is filled up.
     num_frames: How many frames there are, at least one.
+    condition: See `shape_ops.windowed_frames`.
 
   Returns:
     The tuple, each `[batch, num_frames, features]`.
@@ -61,7 +61,9 @@ def in_blocks(
     if single:  # The rows of a matrix are cut out without a copy.
       signals = tf.reshape(signals, [-1])
     results = transform(
-      shape_ops.windowed_frames(signals, window, frame_step, fft_length, spare)
+      shape_ops.windowed_frames(
+        signals, window, frame_step, fft_length, spare, condition
+      )
     )
     return tuple(r[tf.newaxis] for r in results) if single else results
 
@@ -78,7 +80,7 @@ def in_blocks(
   def in_turn(signals: tf.Tensor) -> Results:
     def transform_block(block: tf.Tensor, frames: tf.Tensor) -> tuple:
       frames = shape_ops.write_windowed_frames(
-        frames, block, window, frame_step
+        frames, block, window, frame_step, condition
       )
       return transform(frames), frames
 

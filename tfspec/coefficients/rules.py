@@ -1,7 +1,8 @@
-"""Rules that a single value of a configuration must keep.
+"""Rules that the arguments of a spectrogram must keep.
 
-Each function returns the value in its normal form or raises an error that names
-the field, the rule and the value.
+The fields of a config and the keywords of `tfspec.stft` are checked here. Each
+function returns a value in its normal form, or raises an error that names the
+field, the rule and the values.
 """
 
 import math
@@ -10,6 +11,20 @@ import reprlib
 from collections.abc import Mapping
 
 import numpy as np
+
+from tfspec.coefficients import framing
+
+# Larger values are typing errors, and would take gigabytes before they fail.
+MAX_FFT_LENGTH = 1 << 20
+MAX_KERNEL_SIZE = 1 << 24
+
+CHOICES = {
+  "scaling": ("density", "spectrum", None),
+  "padding": ("valid", "same", "center"),
+  "pad_mode": ("reflect", "constant"),
+  "engine": ("auto", "kernel", "fft"),
+  "precision": ("default", "high", "highest"),
+}
 
 
 def check_integer(name: str, value: object) -> int | None:
@@ -66,6 +81,76 @@ def check_pad_value(value: object) -> float | None:
       f"pad_value must be in [-1e18, 1e18]. Got: pad_value={value}."
     )
   return float(value) + 0.0  # No negative zero.
+
+
+def check_lengths(
+  frame_length: int | None, frame_step: int | None, fft_length: int | None
+) -> None:
+  """Checks lengths that are integers, or None for the default."""
+  if frame_length is None:
+    raise TypeError("frame_length must be an integer. Got: None.")
+  check_range("frame_length", frame_length, 1, MAX_FFT_LENGTH)
+  if frame_step is not None and not 1 <= frame_step <= frame_length:
+    raise ValueError(
+      "frame_step must be in [1, frame_length]. Got: "
+      f"frame_step={frame_step}, frame_length={frame_length}."
+    )
+  if fft_length is not None:
+    if fft_length < frame_length:
+      raise ValueError(
+        "fft_length must be at least frame_length. Got: "
+        f"fft_length={fft_length}, frame_length={frame_length}."
+      )
+    check_range("fft_length", fft_length, 1, MAX_FFT_LENGTH)
+
+
+def check_padding(
+  padding: str, pad_mode: str | None, pad_value: float | None
+) -> None:
+  """Checks what may be given beside a padding."""
+  if padding != "center" and pad_mode is not None:
+    raise ValueError(
+      "pad_mode must be None unless padding is 'center'. Got: "
+      f"pad_mode={pad_mode!r}, pad_value={pad_value}, padding={padding!r}."
+    )
+  if pad_mode != "constant" and pad_value is not None:
+    raise ValueError(
+      "pad_value must be None unless pad_mode is 'constant'. Got: "
+      f"pad_value={pad_value}, pad_mode={pad_mode!r}, padding={padding!r}."
+    )
+
+
+def resolved_engine(engine: str, trainable: bool = False) -> str:
+  """Returns the engine that is meant, "kernel" or "fft"."""
+  return ("kernel" if trainable else "fft") if engine == "auto" else engine
+
+
+def check_engine(
+  engine: str,
+  precision: str,
+  frame_length: int,
+  fft_length: int,
+  trainable: bool = False,
+) -> None:
+  """Checks what the engine that is meant can do."""
+  if trainable and engine == "fft":
+    raise ValueError(
+      "engine must be 'auto' or 'kernel' if trainable. Got: "
+      f"engine='fft', trainable={trainable}."
+    )
+  num_bins = framing.num_bins(fft_length)
+  resolved = resolved_engine(engine, trainable)
+  if resolved == "kernel" and frame_length * num_bins > MAX_KERNEL_SIZE:
+    raise ValueError(
+      "frame_length * num_bins must be at most 2**24 for the kernel engine. "
+      f"Got: frame_length={frame_length}, num_bins={num_bins}."
+    )
+  if resolved == "fft" and precision != "default":
+    raise ValueError(
+      "precision must be 'default' for the fft engine, which does not round "
+      f"operands. Got: precision={precision!r}, engine={engine!r}, "
+      f"trainable={trainable}."
+    )
 
 
 def normalise_window(window: object) -> str | tuple | None:
