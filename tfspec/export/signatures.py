@@ -119,7 +119,7 @@ class Servable(tf.Module):
       signals = self._widened(signals)
       samples = tf.shape(signals)[self._axis]
       own = tf.sequence_mask(lengths, samples)
-      own = tf.expand_dims(own, 3 - self._axis)
+      own = tf.expand_dims(own, self.exported.channel_axis)
       signals = tf.where(own, signals, 0.0)
       with self.exported.as_in_keras():
         outputs = self._call(function, signals, lengths, fill)
@@ -288,7 +288,7 @@ class Servable(tf.Module):
     if self._limits.non_finite == "pass":
       return signals
     is_finite = tf.math.is_finite(signals)
-    is_finite = tf.reduce_all(is_finite, axis=3 - self._axis)
+    is_finite = tf.reduce_all(is_finite, axis=self.exported.channel_axis)
     own = tf.sequence_mask(lengths, tf.shape(signals)[self._axis])
     row_is_finite = tf.reduce_all(is_finite | ~own, axis=1)
     return check_ops.require(

@@ -167,14 +167,13 @@ def spectrogram(
       "[batch, samples, channels]. Got: "
       f"shape={check_ops.shape_text(signals.shape)}."
     )
-  channels_last = config.data_format == "channels_last"
   batch = stft_ops.widen(signals)
   if rank == 1:
     batch = batch[tf.newaxis, tf.newaxis, :]
   else:
-    batch = layouts.check_channels(batch, config.data_format)
-    if channels_last:
-      batch = layouts.swap_last_axes(batch)
+    last = layouts.is_channels_last(config)
+    batch = layouts.check_channels(batch, last)
+    batch = layouts.to_rows(batch, config)
     if rank == 2:
       batch = batch[tf.newaxis]
   if lengths is not None:
@@ -212,12 +211,7 @@ def _ragged_spectrogram(
       f"shape={check_ops.shape_text(signals.shape)}, "
       f"ragged_rank={signals.ragged_rank}."
     )
-  if config.data_format != "channels_last":
-    raise ValueError(
-      "data_format must be 'channels_last' for a RaggedTensor. Got: "
-      f"data_format={config.data_format!r}, "
-      f"shape={check_ops.shape_text(signals.shape)}."
-    )
+  layouts.check_channels_last(config, check_ops.shape_text(signals.shape))
   check_ops.floating(signals.flat_values)
   dense = signals.to_tensor()
   if signals.shape.rank == 2:
@@ -265,6 +259,4 @@ def decode_wav(
   signals, *others = decoding.decode_wav(
     contents, channels, config.sample_rate_hz, return_missing=return_missing
   )
-  if config.data_format == "channels_first":
-    signals = tf.transpose(signals)
-  return signals, *others
+  return layouts.to_layout(signals, config), *others

@@ -10,7 +10,7 @@ from tfspec.coefficients import framing
 from tfspec.config import SpectrogramConfig
 from tfspec.contract import bounds
 from tfspec.export.model_card import FORMULAS
-from tfspec.spectrogram import transform
+from tfspec.spectrogram import layouts, transform
 
 # The sentences on a field, of two configs in which nothing is left to defaults.
 _Effect = Callable[[SpectrogramConfig, SpectrogramConfig], str]
@@ -97,8 +97,8 @@ def _padding(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
 
 
 def _layout(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
-  layouts = [_LAYOUTS[c.data_format, c.expand_dims] for c in (a, b)]
-  return f"The same values in another layout: {' against '.join(layouts)}."
+  both = f"{layouts.text(a)} against {layouts.text(b)}"
+  return f"The same values in another layout: {both}."
 
 
 def _trainable(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
@@ -164,10 +164,4 @@ _START = {
   "valid": "the first starts at sample 0 and all lie inside",
   "same": "zeros on both sides make ceil(samples / frame_step) of them",
   "center": "the middle of frame m is sample m * frame_step",
-}
-_LAYOUTS = {
-  ("channels_last", False): "[frames, channels * features]",
-  ("channels_last", True): "[frames, features, channels]",
-  ("channels_first", False): "[channels * features, frames]",
-  ("channels_first", True): "[channels, frames, features]",
 }
