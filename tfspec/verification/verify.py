@@ -213,8 +213,8 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
       answers = answers_lib.load(stored[ANSWERS_ASSET], name)
     goldens = vectors.make(Spectrogram(config))
     if config.trainable:
-      archive = io.BytesIO(stored.get(GOLDENS_ASSET, b""))
-      goldens = archive.load(archive, config, f"{path}/{GOLDENS_ASSET}")
+      content = io.BytesIO(stored.get(GOLDENS_ASSET, b""))
+      goldens = archive.load(content, config, f"{path}/{GOLDENS_ASSET}")
   except (OSError, ValueError) as e:
     problems.append(str(e))
   if problems:  # Damaged files are not run.

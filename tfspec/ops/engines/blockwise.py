@@ -101,11 +101,16 @@ def in_blocks(
       if devices.sees_only_cpus():
         return blocks.one_by_one(transform_all, constant), gradient
       return at_once(constant), gradient
+    device_index = devices.operation("DeviceIndex")
+    if devices.operation("MapDefun") is None:
+      return at_once(constant), gradient
     if devices.is_traced_for_dataset():
       return blocks.side_by_side(transform_all, constant), gradient
+    if device_index is None:
+      return at_once(constant), gradient
     # 0 for a graph on a CPU. For other devices and XLA 1; of the two branches
     # XLA then compiles the second alone.
-    other = tf.raw_ops.DeviceIndex(device_names=["CPU"])
+    other = device_index(device_names=["CPU"])
     branches = [
       lambda: blocks.side_by_side(transform_all, constant),
       lambda: at_once(constant),
@@ -264,10 +269,6 @@ class Blocks:
     Returns:
       What it makes of all blocks, each `[batch, num_frames, features]`.
     """
-    # An operation that only XLA has, imported where it is needed: the one that
-    # writes to its operand, at a place that is not known before.
-    from tensorflow.compiler.tf2xla.python import xla
-
     size = self._samples(self.frames)
     some, _ = transform(
       tf.zeros([self.clips, size], signals.dtype),
@@ -285,7 +286,7 @@ class Blocks:
       values, scratch = transform(block, scratch)
       place = tf.stack([clip, frame, 0])
       results = [
-        xla.dynamic_update_slice(r, v, place)
+        devices.dynamic_update_slice(r, v, place)
         for r, v in zip(results, values, strict=True)
       ]
       return i + 1, results, scratch
@@ -386,7 +387,7 @@ def calls(
   """
   function.add_to_graph()
   executor = tf.compat.v1.AttrValue(s=b"SINGLE_THREADED_EXECUTOR")
-  return tf.raw_ops.MapDefun(
+  return devices.operation("MapDefun")(
     arguments=[i],
     captured_inputs=function.captured_inputs,
     output_types=[r.dtype for r in function.outputs],

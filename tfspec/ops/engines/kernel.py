@@ -298,19 +298,54 @@ def precise_product(
   Returns:
     The axes of `frames` but the last, then those of `matrix` but the first.
   """
-  # The one operation whose precision is its own, not the process's. Imported
-  # here because nothing else needs it.
-  from tensorflow.compiler.tf2xla.python import xla
-  from tensorflow.compiler.xla import xla_data_pb2
-
-  level = xla_data_pb2.PrecisionConfig.Precision.Value(precision.upper())
-  config = xla_data_pb2.PrecisionConfig(operand_precision=[level, level])
-
-  numbers = xla_data_pb2.DotDimensionNumbers(
+  # The one operation whose precision is its own, not the process's.
+  xla, messages = devices.xla(), devices.xla_messages()
+  if xla is None or messages is None:
+    *leading, length = shape_ops.dims(frames)
+    rows = tf.reshape(frames, [-1, length])
+    values = _product_of_terms(rows, tf.reshape(matrix, [length, -1]))
+    return tf.reshape(values, [*leading, *matrix.shape[1:]])
+  level = messages.PrecisionConfig.Precision.Value(precision.upper())
+  config = messages.PrecisionConfig(operand_precision=[level, level])
+  numbers = messages.DotDimensionNumbers(
     lhs_contracting_dimensions=[frames.shape.rank - 1],
     rhs_contracting_dimensions=[0],
   )
   return xla.dot_general(frames, matrix, numbers, config)
+
+
+def _product_of_terms(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+  """Returns the product of two matrices, of operands that no device rounds.
+
+  Each is the sum of three terms of eight bits, as bfloat16 has them. What the
+  products that are left out would add is below the rounding of float32.
+  """
+
+  @gradient_ops.custom_gradient(tf.matmul)
+  def product(a: tf.Tensor, b: tf.Tensor) -> tuple:
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+      return (
+        _product_of_terms(upstream, tf.transpose(b)),
+        _product_of_terms(tf.transpose(a), upstream),
+      )
+
+    left, right = _terms(a), _terms(b)
+    pairs = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0)]
+    left = tf.concat([left[i] for i, _ in pairs], axis=1)
+    right = tf.concat([right[j] for _, j in pairs], axis=0)
+    return tf.matmul(left, right), gradient
+
+  return product(a, b) if a.dtype == tf.float32 else tf.matmul(a, b)
+
+
+def _terms(values: tf.Tensor) -> list[tf.Tensor]:
+  """Returns three tensors of eight bits each, whose sum float32 is."""
+  terms = []
+  for _ in range(3):
+    bits = tf.bitwise.bitwise_and(tf.bitcast(values, tf.uint32), 0xFFFF0000)
+    terms.append(tf.bitcast(bits, tf.float32))
+    values -= terms[-1]
+  return terms
 
 
 @gradient_ops.register("XlaDot")
@@ -318,15 +353,11 @@ def _dot_gradient(
   op: tf.Operation, upstream: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns the gradients of `xla.dot_general` without batch axes."""
-  from tensorflow.compiler.tf2xla.python import xla
-  from tensorflow.compiler.xla import xla_data_pb2
-
-  numbers = xla_data_pb2.DotDimensionNumbers.FromString(
+  xla, messages = devices.xla(), devices.xla_messages()
+  numbers = messages.DotDimensionNumbers.FromString(
     op.get_attr("dimension_numbers")
   )
-  config = xla_data_pb2.PrecisionConfig.FromString(
-    op.get_attr("precision_config")
-  )
+  config = messages.PrecisionConfig.FromString(op.get_attr("precision_config"))
   a, b = op.inputs
   pairs = list(
     zip(
@@ -341,7 +372,7 @@ def _dot_gradient(
   of_b = range(len(a_kept), len(a_kept) + len(b_kept))
 
   def dot(a: tf.Tensor, a_axes: list, b: tf.Tensor, b_axes: list) -> tf.Tensor:
-    numbers = xla_data_pb2.DotDimensionNumbers(
+    numbers = messages.DotDimensionNumbers(
       lhs_contracting_dimensions=a_axes, rhs_contracting_dimensions=b_axes
     )
     return xla.dot_general(a, b, numbers, config)
