@@ -27,8 +27,8 @@ def pad(
     frame_length: Samples in a frame.
     frame_step: Samples between the starts of two frames.
     padding: "valid", "same" or "center".
-    pad_mode: What "center" adds: "reflect" or "constant".
-    pad_value: The sample that "constant" adds.
+    pad_mode: What "center" adds: "reflect" (as None) or "constant".
+    pad_value: The sample that "constant" adds; None: 0.0.
     lengths: Valid samples of each clip, int32 `[batch]`, in `[0, samples]`, or
       None: all.
     name: Name scope of the operation.
@@ -38,8 +38,9 @@ def pad(
     not in them.
   """
   with tf.name_scope(name or "pad"):
+    reflects = padding == "center" and pad_mode != "constant"
     if lengths is not None:
-      if padding == "same" or pad_mode == "reflect":
+      if padding == "same" or reflects:
         return place(signals, lengths, frame_length, frame_step, padding)
       signals = fill(signals, lengths, pad_value or 0.0)
     if padding == "same":
@@ -78,7 +79,7 @@ def same(
 def center(
   signals: tf.Tensor,
   frame_length: int,
-  pad_mode: str,
+  pad_mode: str | None = None,
   pad_value: float | None = None,
   name: str | None = None,
 ) -> tf.Tensor:
@@ -88,8 +89,8 @@ def center(
     signals: `[..., samples]`; `samples` may be anything, also less than half a
       frame. Clips without samples stay as they are: they have no frames.
     frame_length: Samples in a frame.
-    pad_mode: "reflect" or "constant".
-    pad_value: The sample that "constant" adds.
+    pad_mode: "reflect" (as None) or "constant".
+    pad_value: The sample that "constant" adds; None: 0.0.
     name: Name scope of the operation.
 
   Returns:
@@ -106,7 +107,7 @@ def center(
     if pad_mode == "constant":
       none = [[0, 0]] * (signals.shape.rank - 1)
       paddings = [*none, [margin, margin]]
-      return tf.pad(signals, paddings, constant_values=pad_value)
+      return tf.pad(signals, paddings, constant_values=pad_value or 0.0)
     ends = (tf.range(-margin, 0), samples + tf.range(margin))
     before, behind = (
       tf.gather(signals, _reflect(index, samples), axis=-1) for index in ends
