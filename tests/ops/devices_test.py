@@ -96,10 +96,16 @@ def values_and_gradient(spectrogram, signals):
 
 
 @pytest.mark.parametrize(
-  "engine, precision",
-  [("fft", "default"), ("kernel", "default"), ("kernel", "highest")],
+  "hidden, engine, precision",
+  [
+    *((name, "fft", "default") for name in [*MODULES[:2], *OPERATIONS]),
+    (MODULES[2], "kernel", "default"),
+    (MODULES[3], "fft", "default"),
+    *((name, "kernel", "highest") for name in MODULES[3:]),
+    ("all", "fft", "default"),
+    ("all", "kernel", "default"),
+  ],
 )
-@pytest.mark.parametrize("hidden", [*MODULES, *OPERATIONS, "all"])
 def test_values_without_what_is_not_published(
   monkeypatch, hidden, engine, precision
 ):

@@ -330,7 +330,8 @@ def _product_of_terms(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
       )
 
     left, right = _terms(a), _terms(b)
-    pairs = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0)]
+    # The small ones are added first.
+    pairs = [(0, 2), (2, 0), (1, 1), (0, 1), (1, 0), (0, 0)]
     left = tf.concat([left[i] for i, _ in pairs], axis=1)
     right = tf.concat([right[j] for _, j in pairs], axis=0)
     return tf.matmul(left, right), gradient
@@ -342,7 +343,8 @@ def _terms(values: tf.Tensor) -> list[tf.Tensor]:
   """Returns three tensors of eight bits each, whose sum float32 is."""
   terms = []
   for _ in range(3):
-    bits = tf.bitwise.bitwise_and(tf.bitcast(values, tf.uint32), 0xFFFF0000)
+    bits = tf.bitcast(values, tf.uint32) + 0x8000  # Half of what is cut off.
+    bits = tf.bitwise.bitwise_and(bits, 0xFFFF0000)
     terms.append(tf.bitcast(bits, tf.float32))
     values -= terms[-1]
   return terms
