@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfspec.export.sources import Exportable
 from tfspec.ops import check_ops, group_ops, length_ops
 from tfspec.ops.wav import decoding
+from tfspec.spectrogram import layouts
 
 NON_FINITE = ("reject", "pass")
 CUT = ("pass", "reject")
@@ -203,11 +204,16 @@ class Servable(tf.Module):
       " bytes.",
     )
     # The headers come first: what is too long is not decoded.
-    lengths, missing = tf.map_fn(
-      decoding.read_sizes, wav_bytes, fn_output_signature=(tf.int64, tf.int64)
+    fields = len(decoding.Samples._fields)
+    found = tf.map_fn(
+      lambda contents: tf.stack(decoding.find_samples(contents)),
+      wav_bytes,
+      fn_output_signature=tf.TensorSpec([fields], tf.int64),
     )
+    headers = decoding.Samples(*tf.unstack(found, axis=1))
+    lengths = headers.count
     if self._limits.cut == "reject":
-      lengths = _require_whole(lengths, missing)
+      lengths = _require_whole(lengths, headers.missing)
     lengths = tf.cast(lengths, tf.int32)
     longest = tf.reduce_max(tf.concat([lengths, [0]], 0))
     samples = longest
@@ -226,7 +232,7 @@ class Servable(tf.Module):
     with tf.control_dependencies([lengths]):
       clips = tf.map_fn(
         self._decode,
-        tf.identity(wav_bytes),
+        (tf.identity(wav_bytes), tf.identity(found)),
         fn_output_signature=tf.RaggedTensorSpec(
           [None, channels], tf.float32, ragged_rank=0
         ),
@@ -237,14 +243,19 @@ class Servable(tf.Module):
       shape=[None, self._samples, channels]
     )
     if self._axis == 2:
-      signals = tf.transpose(signals, [0, 2, 1])
+      signals = layouts.swap_last_axes(signals)
     return self._answer(self._check_finite(signals, lengths), lengths)
 
-  def _decode(self, contents: tf.Tensor) -> tf.Tensor:
+  def _decode(self, file: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
     """Returns `[samples, channels]`: only the first axis can be ragged."""
-    rate = self.spectrogram.config.sample_rate_hz
-    signals, _ = decoding.decode_wav(contents, self._channels or 1, rate)
-    return signals
+    contents, found = file
+    channels = self._channels or 1
+    samples = decoding.Samples(*tf.unstack(found))
+    contents = decoding.require_given(
+      contents, samples, channels, self.spectrogram.config.sample_rate_hz
+    )
+    signals = decoding.decode_samples(contents, samples)
+    return tf.ensure_shape(signals, [None, channels])
 
   def _check(
     self, signals: tf.Tensor, lengths: tf.Tensor
