@@ -278,7 +278,7 @@ def test_explain_that_breaks_down(config_file, monkeypatch, capsys):
   def break_down(a, b):
     raise RuntimeError("the machine stops\nin the middle")
 
-  module = importlib.import_module("tfspec.explain")
+  module = importlib.import_module("tfspec.verification.explain")
   monkeypatch.setattr(module, "explain", break_down)
   assert _run("explain", config_file, config_file) == 2
   found = capsys.readouterr()
@@ -286,6 +286,7 @@ def test_explain_that_breaks_down(config_file, monkeypatch, capsys):
   assert found.err == "tfspec explain: RuntimeError: the machine stops\n"
 
 
+@pytest.mark.slow
 def test_export_and_verify_for_litert(config_file, tmp_path, capsys):
   pytest.importorskip(
     "ai_edge_litert",
@@ -331,6 +332,7 @@ def test_export_of_a_frozen_keras_model(frozen, name, tmp_path, capsys):
     assert _run("explain", path, file) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["q2", "model.tflite"])
 def test_export_of_a_keras_model(name, tmp_path, capsys):
   model = keras.Sequential(
@@ -616,6 +618,7 @@ print(sorted({{"tensorflow", "keras", "scipy"}} & set(sys.modules)))
   assert "tensorflow" not in result.stderr
 
 
+@pytest.mark.slow
 def test_as_a_program(clips, tmp_path):
   output = tmp_path / "prepared"
   result = _python_m_tfspec(

@@ -87,6 +87,7 @@ def test_is_flat(spec, expected, frame_length):
   assert windows.is_flat(windows.window(spec, frame_length)) is expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fft_length", [1, 2, 3, 4, 7, 12, 175, 512, 4095])
 def test_fourier_kernels_are_exact(fft_length):
   frame_length = max(1, fft_length - 1)

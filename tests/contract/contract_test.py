@@ -9,16 +9,18 @@ import pytest
 import tensorflow as tf
 
 import tfspec
+from tests import lanes
 from tfspec.contract import bounds
 from tfspec.contract.registry import GOLDENS, in_dtype, xla_lacks
 from tools.accuracy import DTYPES, ENGINES
 
 MODES = tfspec.config.MODES
+_DTYPES = lanes.some(DTYPES, lambda dtype: dtype == "float32")
 # All but the first are exact only if the floor is given, not computed.
 FLOORS = [None, 1e-18, 1e-9, 1e-5, 31.088797851095944, 1e18]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", _DTYPES)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_silence_is_exactly_the_floor(dtype, engine, jit_compile):
@@ -90,7 +92,7 @@ def _exact_gradient(mode, dtype):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", _DTYPES)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_gradients_are_finite(mode, dtype, engine, jit_compile):
@@ -120,7 +122,9 @@ def test_gradients_are_finite(mode, dtype, engine, jit_compile):
     assert np.any(gradient != 0)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+  "mode", lanes.some(MODES, lambda mode: mode in ("log", "angle"))
+)
 @pytest.mark.parametrize(
   "engine, precision",
   [("fft", "default"), ("kernel", "default"), ("kernel", "highest")],

@@ -285,6 +285,7 @@ def test_wrong_lengths_key():
     map_fn({"audio": _clip(99)})
 
 
+@pytest.mark.slow
 def test_buckets_are_compiled_once_each():
   traces = 0
   spectrogram = tfspec.Spectrogram(_CONFIG)
@@ -448,6 +449,7 @@ def test_parallel_cached_and_prefetched(deterministic):
       _assert_close(features, _alone(_clip(lengths[label])))
 
 
+@pytest.mark.slow
 def test_clips_of_all_lengths_share_one_trace():
   traces = 0
   map_fn = tfspec.spectrogram_fn(_CONFIG)

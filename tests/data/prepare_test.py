@@ -440,6 +440,7 @@ def test_kinds_of_clips_are_told(clips, tmp_path):
   assert summary.channels == (1, 2)
 
 
+@pytest.mark.slow
 def test_bins_are_static_if_all_clips_agree(clips, tmp_path):
   prepare.prepare(clips, tmp_path / "mono", _SMALL)
   spec = tfspec.data.read_examples(tmp_path / "mono").element_spec

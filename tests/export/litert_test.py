@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 import tfspec
+from tests import lanes
 from tfspec.contract import bounds, vectors
 from tfspec.contract.registry import GOLDENS
 from tfspec.export import litert, litert_schema
@@ -58,7 +59,9 @@ def _signals(*shape):
   return (0.1 * random.standard_normal(shape)).astype(np.float32)
 
 
-@pytest.mark.parametrize("golden", _GOLDENS, ids=lambda golden: golden.name)
+@pytest.mark.parametrize(
+  "golden", lanes.every(6, _GOLDENS), ids=lambda golden: golden.name
+)
 def test_file_agrees_with_oracle(golden, export):
   config = golden.config()
   interpreter = litert.interpreter(export(config, golden.shape[2]))
@@ -73,14 +76,10 @@ def test_file_agrees_with_oracle(golden, export):
   assert outputs["num_frames"].tolist() == [count] * golden.shape[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("sizes", "window", "engine"),
-  [
-    pytest.param(
-      *case, marks=[pytest.mark.slow] if case[0][0] > 400 or case[1] else []
-    )
-    for case in itertools.product(SIZES, accuracy.WINDOWS, accuracy.ENGINES)
-  ],
+  itertools.product(SIZES, accuracy.WINDOWS, accuracy.ENGINES),
 )
 def test_accuracy(sizes, window, engine):
   _, error = measure(sizes, window, engine)
@@ -177,6 +176,7 @@ def _trained(dtype=tf.float32):
   return spectrogram
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16, tf.float64])
 def test_trained_kernels(dtype, path):
   spectrogram = _trained(dtype)
@@ -229,6 +229,7 @@ def test_keras_model(samples, channels, values, path):
     np.testing.assert_allclose(outputs["predictions"], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_keras_model_with_named_outputs(path):
   model = _model()
   scores = model.outputs[0]
@@ -240,6 +241,7 @@ def test_keras_model_with_named_outputs(path):
   assert outputs["labels"].tolist() == np.argmax(outputs["scores"], 1).tolist()
 
 
+@pytest.mark.slow
 def test_keras_model_with_lengths(path):
   signals = keras.Input((None, 1), name="signals")
   lengths = keras.Input((), dtype="int32", name="lengths")
@@ -264,6 +266,7 @@ def _with_layers(samples, *layers):
   return keras.Sequential([keras.Input((samples, 1)), front, *layers])
 
 
+@pytest.mark.slow
 def test_keras_model_that_needs_some_frames(path):
   convolution = keras.layers.Conv2D(2, (4, 3))
   pool = keras.layers.GlobalAveragePooling2D()
@@ -360,6 +363,7 @@ assert not [name for name in sys.modules if name.startswith("tensorflow.")]
     np.testing.assert_allclose(actual, expected, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_wrong_arguments(tmp_path, path):
   with pytest.raises(ValueError, match=r"path must end in \.tflite"):
     tfspec.export_litert(_CONFIG, tmp_path / "1")

@@ -143,6 +143,7 @@ def test_serving_default_equals_spectrogram(load, layout, channels):
   _assert_close(_serve(load(config, channels), signals), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("changes", "channels"),
   [
@@ -321,6 +322,7 @@ def _nodes(path):
       yield from function.node_def
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["fft", "kernel"])
 def test_no_python_in_the_graph(load, engine):
   path = load(_with(engine=engine), 2, path=True)
@@ -339,6 +341,7 @@ def _trained(config):
   return spectrogram
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("mode", "num_kernels"), [("stft", 2), ("log", 2), ("imag", 1)]
 )
@@ -389,6 +392,7 @@ for folder in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_runs_without_tfspec_to_the_bit(load, tmp_path):
   trained = tmp_path / "trained" / "1"
   tfspec.export_saved_model(_trained(_with(trainable=True)), trained)

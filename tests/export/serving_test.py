@@ -177,6 +177,7 @@ def test_non_finite_samples(served, bad, tmp_path):
   assert np.flatnonzero(spoiled[1]).tolist() == [8, 9]
 
 
+@pytest.mark.slow
 def test_cut_wav_files(served, tmp_path):
   files = [_wav(300), _wav(500)[:-5]]
   outputs = served["wav"](wav_bytes=files)
@@ -305,6 +306,7 @@ def _model(samples=None, channels=1):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("samples", "channels"), [(None, 1), (500, 1), (None, 2)]
 )
@@ -444,6 +446,7 @@ def test_verify_finds_an_output_that_was_lost(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_model_that_needs_some_samples(tmp_path):
   front, pool, _ = _model().layers
   head = [keras.layers.Conv1D(4, 3), pool, keras.layers.Dense(5)]
@@ -485,6 +488,7 @@ def test_model_without_an_answer_is_refused(tmp_path):
   assert not os.listdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_answer_that_is_not_finite_is_refused(tmp_path):
   """A model has none for silence, which training may not have had."""
 
@@ -552,6 +556,7 @@ def test_wrong_sources(tmp_path):
   assert not os.listdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_xla_only_where_asked_for(jit_compile, tmp_path):
   tfspec.export_saved_model(_CONFIG, tmp_path / "1", jit_compile=jit_compile)

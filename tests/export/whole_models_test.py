@@ -318,6 +318,7 @@ def test_answer_is_that_of_the_clip_alone(name, samples, weights, tmp_path):
     _check_row(outputs, 0, expected[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["mask", "padding"])
 def test_verify_finds_what_training_did_not_have(fault, tmp_path, monkeypatch):
   keras.utils.set_random_seed(3)

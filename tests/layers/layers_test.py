@@ -333,6 +333,7 @@ def test_dtype_policies(policy, output, kernel):
   assert np.max(np.abs(tf.cast(actual, tf.float64) - exact)) <= bound
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_moves_both_kernels():
   keras.utils.set_random_seed(1)
   layer = Ours(mode="log", frame_length=64, frame_step=32)

@@ -252,6 +252,7 @@ def test_second_order(mode, engine, order, small_blocks):
     np.testing.assert_allclose(a, expected, rtol=1e-5, atol=1e-5 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "engine, jit_compile",
   [slow("fft", None), ("trainable", True)],

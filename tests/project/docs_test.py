@@ -70,6 +70,7 @@ def blocks(language, text=None):
   return [text for label, text in split if label == language]
 
 
+@pytest.mark.slow
 def test_examples_of_the_readme():
   examples = blocks("python")
   assert len(examples) >= 6
@@ -87,10 +88,12 @@ def run_commands(examples):
   return len(commands)
 
 
+@pytest.mark.slow
 def test_commands_of_the_readme():
   assert run_commands(blocks("")) >= 4
 
 
+@pytest.mark.slow
 def test_examples_of_the_litert_page():
   pytest.importorskip(
     "ai_edge_litert",
@@ -161,7 +164,7 @@ def test_files_that_a_page_names_exist(page):
 
 
 def test_table_of_differences_names_its_tests():
-  tests = (ROOT / "tests/keras_differences_test.py").read_text()
+  tests = (ROOT / "tests/layers/keras_differences_test.py").read_text()
   named = re.findall(r"`(test_difference_\w+)`", readme())
   defined = re.findall(r"^def (test_difference_\w+)", tests, re.MULTILINE)
   assert sorted(named) == sorted(defined)

@@ -72,6 +72,7 @@ def test_eager_agrees_with_oracle(golden):
   check(golden, tfspec.Spectrogram(golden.config())(golden.signals()))
 
 
+@pytest.mark.slow
 @SETTINGS
 @hypothesis.given(goldens())
 def test_graph_of_unknown_shape_agrees_with_oracle(golden):

@@ -48,6 +48,7 @@ def _rows(text):
   return {row.split(" | ")[0].removeprefix("| "): row for row in rows}
 
 
+@pytest.mark.slow
 def test_table_is_complete(trial):
   rows = _rows((trial[1] / "benchmark.md").read_text())
   for name in (

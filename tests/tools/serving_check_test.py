@@ -47,6 +47,7 @@ def _served(model):
   return model.signatures["wav"](wav_bytes=contents[np.newaxis])["spectrogram"]
 
 
+@pytest.mark.slow
 def test_request_over_grpc_as_documented(model):
   server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
   serving_check.prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
@@ -63,6 +64,7 @@ def test_request_over_grpc_as_documented(model):
   np.testing.assert_array_equal(scope["spectrogram"], _served(model))
 
 
+@pytest.mark.slow
 def test_request_over_rest_as_documented(model, tmp_path):
   # The last argument of curl is what it sends.
   curl = tmp_path / "bin" / "curl"
@@ -91,6 +93,7 @@ def test_good_and_bad_requests_over_grpc():
   assert 0 < found["p50_ms"] <= found["p99_ms"]
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_is_noticed(monkeypatch):
   def wrong(golden, config):
     return original(golden, config) + 0.01

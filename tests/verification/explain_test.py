@@ -292,6 +292,7 @@ def places(tmp_path_factory):
   return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "name",
   [

@@ -96,6 +96,7 @@ def test_trained_kernels(path):
   assert _routes(tfspec.verify(path)) == {"LiteRT": True}
 
 
+@pytest.mark.slow
 def test_keras_model(path):
   tfspec.export_litert(_model(), path)
   assert _routes(tfspec.verify(path)) == {"model LiteRT": True}
@@ -114,6 +115,7 @@ def test_keras_model_behind_fixed_kernels(path):
   assert routes == dict.fromkeys([*_OWN, "model LiteRT"], True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("computes", "says", "route"),
   [
@@ -130,6 +132,7 @@ def test_another_program(computes, says, route, swap, path):
   assert [r for r, ok in _routes(report).items() if not ok] == [route]
 
 
+@pytest.mark.slow
 def test_another_layout(swap, path):
   swap(_with(expand_dims=True), _CONFIG)
   report = tfspec.verify(path)
@@ -145,6 +148,7 @@ def test_goldens_that_are_missing(path):
   assert f"{path}/goldens.npz: the file must hold golden vectors" in problem
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_archive", [True, False])
 def test_predictions_that_are_missing(is_archive, path, monkeypatch):
   tfspec.export_litert(_model(), path)
@@ -178,6 +182,7 @@ def test_truncated_file(path):
     assert not report.ok and report.problems, size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [lambda: _CONFIG, _trained, _model])
 def test_a_flipped_bit(source, path):
   tfspec.export_litert(source(), path)
@@ -217,6 +222,7 @@ def test_file_of_another_program(path):
   assert "the file must be one that tfspec.export_litert wrote" in problem
 
 
+@pytest.mark.slow
 def test_file_in_another_file_system(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   # In this one a file also seems to exist if others begin with its name.
@@ -236,6 +242,7 @@ def test_without_the_interpreter(path, monkeypatch):
     tfspec.verify(path)
 
 
+@pytest.mark.slow
 def test_against(path, tmp_path):
   tfspec.export_litert(_CONFIG, path)
   assert tfspec.verify(path, against=_CONFIG).ok
@@ -261,6 +268,7 @@ def test_against(path, tmp_path):
   assert _routes(report) == {"LiteRT": True, "LiteRT against": True}
 
 
+@pytest.mark.slow
 def test_against_trained_kernels(path, tmp_path):
   tfspec.export_litert(_trained(), path)
   report = tfspec.verify(path, against=_trained())
@@ -284,6 +292,7 @@ def test_against_trained_kernels(path, tmp_path):
     assert not report.problems
 
 
+@pytest.mark.slow
 def test_an_output_that_was_lost(swap, path):
   scores = _model()
   both = keras.Model(

@@ -141,6 +141,7 @@ def test_fresh_export_of_every_layout(changes, channels, tmp_path):
   _assert_verifies(tfspec.verify(tmp_path / "1"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 def test_trained_export_of_every_dtype(dtype, tmp_path):
   spectrogram = _trained(dtype=tf.as_dtype(dtype))
@@ -318,6 +319,7 @@ def test_frames_behind_a_clip_must_be_silence():
     routes._own_frames(outputs, _CONFIG, 200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("change", "channels", "fails"),
   [
@@ -341,6 +343,7 @@ def test_model_that_is_wrong_beyond_one_clip(change, channels, fails, tmp_path):
   assert _failed(tfspec.verify(tmp_path / "wrong")) == fails
 
 
+@pytest.mark.slow
 def test_model_that_does_not_check_the_rate(tmp_path):
   with_rate = dataclasses.replace(_CONFIG, sample_rate_hz=8000)
   tfspec.export_saved_model(with_rate, tmp_path / "right")
@@ -383,6 +386,7 @@ def test_truncated_variables(trained):
   assert "FAILED The model must load. Got: " in str(report)
 
 
+@pytest.mark.slow
 def test_variables_of_another_export(exports, trained):
   shutil.rmtree(trained / "variables")
   shutil.copytree(exports / "fresh" / "variables", trained / "variables")
@@ -397,6 +401,7 @@ def test_variables_of_another_export(exports, trained):
   assert _failed(report) == _ROUTES
 
 
+@pytest.mark.slow
 def test_model_of_another_config(exports, fixed):
   shutil.copy(exports / "blackman" / "saved_model.pb", fixed)
   checksums.write(fixed)
@@ -447,6 +452,7 @@ def test_no_model(tmp_path):
   assert not os.listdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_without_litert(exports, monkeypatch):
   monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
   report = tfspec.verify(exports / "fixed")
@@ -460,6 +466,7 @@ def test_without_litert(exports, monkeypatch):
   ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
   "LiteRT" not in _ROUTES,
   reason="ai-edge-litert is not installed: pip install '.[litert]'.",
@@ -472,6 +479,7 @@ def test_what_litert_cannot_run(exports, monkeypatch):
   assert problem.startswith("LiteRT must run it. Got: ValueError: ")
 
 
+@pytest.mark.slow
 def test_model_of_fewer_samples_than_any_clip(tmp_path):
   layer = tfspec.layers.STFTSpectrogram(
     frame_length=64, frame_step=24, padding="same"
@@ -512,6 +520,7 @@ def _files(folder):
   )
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_any_file(trained):
   files = _files(trained)
   assert {
@@ -563,6 +572,7 @@ def test_the_sums_are_those_of_a_common_tool(fixed):
   assert len(listed) == len(_files(fixed)) - 1
 
 
+@pytest.mark.slow
 def test_against_the_same(exports, fixed, trained):
   written = dataclasses.replace(_CONFIG, fft_length=64, engine="fft")
   _assert_verifies(tfspec.verify(fixed, against=written))
@@ -570,6 +580,7 @@ def test_against_the_same(exports, fixed, trained):
   _assert_verifies(tfspec.verify(trained, against=_trained()))
 
 
+@pytest.mark.slow
 def test_against_the_same_computed_otherwise(exports, fixed):
   report = tfspec.verify(fixed, against=exports / "fresh")
   _assert_verifies(report)
@@ -606,6 +617,7 @@ def test_kernels_against_each_kind(export, against, exports):
   assert told == (against == "to_be_trained")
 
 
+@pytest.mark.slow
 def test_against_another(exports, fixed, trained):
   report = tfspec.verify(fixed, against=exports / "blackman")
   # It computes what it did, which is not what was expected.
@@ -630,6 +642,7 @@ def test_against_nothing(fixed, tmp_path):
     tfspec.verify(fixed, against=3)
 
 
+@pytest.mark.slow
 def test_prepared_dataset(exports, tmp_path):
   (tmp_path / "clips").mkdir()
   clip = np.random.default_rng(1).uniform(-0.5, 0.5, [500, 1])
@@ -685,6 +698,7 @@ def test_answers_that_are_off(found, ok):
   assert result.note == "Keras does not answer this clip: it must be refused."
 
 
+@pytest.mark.slow
 def test_what_the_process_has_switched_on_decides_nothing(exports):
   expected = str(tfspec.verify(exports / "fixed"))
   keras.mixed_precision.set_dtype_policy("mixed_float16")

@@ -8,11 +8,11 @@ from typing import Any
 
 # What needs TensorFlow, whose import takes seconds, is imported by the command
 # that needs it, after it has checked its arguments.
-from tfspec.cli import explain, export, logs, plot, prepare, verify
+from tfspec.cli import benchmark, explain, export, logs, plot, prepare, verify
 from tfspec.cli.parser import Parser
 from tfspec.version import __version__
 
-_COMMANDS = (prepare, export, verify, explain, plot)
+_COMMANDS = (prepare, export, verify, explain, plot, benchmark)
 
 
 def run() -> None:

@@ -364,7 +364,7 @@ class _Worker:
 
 
 def _tensorflow(threads: int) -> _Worker:
-  program = [sys.executable, "-m", "tfspec.benchmark_runs"]
+  program = [sys.executable, "-m", "tools.benchmark.runs"]
   return _Worker(program, "TensorFlow", threads)
 
 
