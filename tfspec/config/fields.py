@@ -6,7 +6,6 @@ fingerprint, the command line, `explain` and the Keras layer read that table.
 """
 
 import dataclasses
-import numbers
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -73,53 +72,40 @@ class Flag:
   def parse(self, text: str) -> bool:
     """See `Kind`."""
     if text.lower() not in ("true", "false"):
-      raise ValueError(f"must be true or false. Got: {text}.")
+      raise ValueError(f"must be {self.words}. Got: {text}.")
     return text.lower() == "true"
 
 
 @dataclasses.dataclass(frozen=True)
-class Integer:
-  """A whole number in `[low, high]`; `high` may name a field above."""
-
-  low: int
-  high: int | str
-  words = "a number"
-
-  def check(self, name: str, value: object, config: Any) -> int:
-    """See `Kind`."""
-    number = rules.check_integer(name, value)
-    rules.check_range(name, number, self.low, self.high, config)
-    return number
-
-  def parse(self, text: str) -> int:
-    """See `Kind`."""
-    try:
-      return int(text)
-    except ValueError as e:
-      raise ValueError(f"must be a whole number. Got: {text}.") from e
-
-
-@dataclasses.dataclass(frozen=True)
 class Number:
-  """A number in `[low, high]`."""
+  """A number in `[low, high]`; `high` may name a field above it."""
 
   low: float
-  high: float
+  high: float | str
   words = "a number"
+  _type = float
+  _check_type = staticmethod(rules.check_number)
 
   def check(self, name: str, value: object, config: Any) -> float:
     """See `Kind`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-      raise TypeError(f"{name} must be a number. Got: {value!r}.")
-    rules.check_range(name, value, self.low, self.high, config)
-    return float(value) + 0.0  # No negative zero.
+    number = self._check_type(name, value)
+    rules.check_range(name, number, self.low, self.high, config)
+    return number
 
   def parse(self, text: str) -> float:
     """See `Kind`."""
     try:
-      return float(text)
+      return self._type(text)
     except ValueError as e:
-      raise ValueError(f"must be a number. Got: {text}.") from e
+      raise ValueError(f"must be {self.words}. Got: {text}.") from e
+
+
+class Integer(Number):
+  """A whole number, likewise."""
+
+  words = "a whole number"
+  _type = int
+  _check_type = staticmethod(rules.check_integer)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +159,7 @@ class Field:
   effect: str
   unset: str = ""
   derive: Callable[[Any], object] | None = None
-  in_keras: bool = False
+  in_keras: bool = True
   is_execution: bool = False
   is_inert: Callable[[Any], bool] = lambda config: False
 

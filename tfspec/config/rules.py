@@ -19,6 +19,13 @@ def check_integer(name: str, value: object) -> int:
   return int(value)
 
 
+def check_number(name: str, value: object) -> float:
+  """Returns the value as a float."""
+  if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    raise TypeError(f"{name} must be a number. Got: {value!r}.")
+  return float(value) + 0.0  # No negative zero.
+
+
 def check_range(
   name: str,
   value: float,

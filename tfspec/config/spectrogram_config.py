@@ -23,9 +23,6 @@ from tfspec.proto import spectrogram_config_pb2 as config_pb2
 MAX_FFT_LENGTH = 1 << 20
 MAX_KERNEL_SIZE = 1 << 24
 
-_KERAS = {"in_keras": True}
-_EXECUTION = {"is_execution": True}
-
 
 @dataclasses.dataclass(frozen=True)
 class SpectrogramConfig:
@@ -94,13 +91,11 @@ class SpectrogramConfig:
       ("log", "magnitude", "psd", "real", "imag", "angle", "stft", "power")
     ),
     "A value is another function of the transform.",
-    **_KERAS,
   )
   frame_length: int = declare(
     256,
     Integer(1, MAX_FFT_LENGTH),
     "A frame covers another time, and its spectral lines have another width.",
-    **_KERAS,
   )
   frame_step: int | None = declare(
     None,
@@ -108,7 +103,6 @@ class SpectrogramConfig:
     "A clip has another number of frames.",
     unset="half of frame_length",
     derive=lambda config: max(1, config.frame_length // 2),
-    **_KERAS,
   )
   fft_length: int | None = declare(
     None,
@@ -116,50 +110,45 @@ class SpectrogramConfig:
     "There are other bins, and bin k stands for another frequency.",
     unset="the power of two that holds frame_length",
     derive=lambda config: 1 << (config.frame_length - 1).bit_length(),
-    **_KERAS,
   )
   window: str | tuple | None = declare(
     "hann",
     Window(),
     "The samples of a frame have other weights: every value changes.",
-    **_KERAS,
   )
   periodic: bool = declare(
     False,
     Flag(),
     "The samples of a frame have other weights: every value changes.",
     is_inert=lambda config: not windows.is_named(config.window),
-    **_KERAS,
   )
   scaling: str | None = declare(
     "density",
     Choice(("density", "spectrum", None)),
     "Every magnitude changes by one factor; phases stay.",
-    **_KERAS,
   )
   padding: str = declare(
     "valid",
     Choice(("valid", "same", "center")),
     "Frames lie elsewhere in the clip.",
-    **_KERAS,
   )
   expand_dims: bool = declare(
-    False, Flag(), "The same values in another layout.", **_KERAS
+    False, Flag(), "The same values in another layout."
   )
   data_format: str = declare(
     "channels_last",
     Choice(("channels_last", "channels_first")),
     "The same values in another layout.",
-    **_KERAS,
   )
   trainable: bool = declare(
-    False, Flag(), "Training moves the kernels.", **_KERAS, **_EXECUTION
+    False, Flag(), "Training moves the kernels.", is_execution=True
   )
   sample_rate_hz: int | None = declare(
     None,
     Integer(1, 2**31 - 1),
     "Signals must have another rate, at which bins stand for other hertz.",
     unset="any rate",
+    in_keras=False,
   )
   engine: str = declare(
     "auto",
@@ -167,13 +156,15 @@ class SpectrogramConfig:
     "Speed and rounding only.",
     unset="kernel if trainable, else fft",
     derive=lambda config: "kernel" if config.trainable else "fft",
-    **_EXECUTION,
+    is_execution=True,
+    in_keras=False,
   )
   precision: str = declare(
     "default",
     Choice(("default", "high", "highest")),
     "Speed and rounding only, on devices that round operands (TPU, TF32 GPUs).",
-    **_EXECUTION,
+    is_execution=True,
+    in_keras=False,
   )
   floor: float | None = declare(
     None,
@@ -182,6 +173,7 @@ class SpectrogramConfig:
     unset="the root of 1e-7",
     derive=lambda config: math.sqrt(1e-7),
     is_inert=lambda config: config.mode not in ("log", "magnitude"),
+    in_keras=False,
   )
   pad_mode: str | None = declare(
     None,
@@ -189,6 +181,7 @@ class SpectrogramConfig:
     "Only frames that reach beyond the ends of a clip change.",
     unset="reflect where padding is center",
     derive=lambda config: "reflect" if config.padding == "center" else None,
+    in_keras=False,
   )
   pad_value: float | None = declare(
     None,
@@ -196,6 +189,7 @@ class SpectrogramConfig:
     "Only frames that reach beyond the ends of a clip change.",
     unset="0 where pad_mode is constant",
     derive=lambda config: 0.0 if config.pad_mode == "constant" else None,
+    in_keras=False,
   )
   window_length: int | None = declare(
     None,
@@ -204,6 +198,7 @@ class SpectrogramConfig:
     unset="frame_length",
     derive=lambda config: config.frame_length,
     is_inert=lambda config: config.window_length == config.frame_length,
+    in_keras=False,
   )
 
   def __post_init__(self) -> None:
