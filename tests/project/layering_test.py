@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 
 import tfspec
 from tests.paths import ROOT
@@ -123,3 +124,10 @@ def test_facade_has_what_type_checkers_see_in_it():
     assert getattr(tfspec, name) is getattr(module, name)
   assert set(tfspec.__all__) <= set(dir(tfspec))
   assert not hasattr(tfspec, "nothing")
+
+
+def test_all_folders_of_tests_are_run():
+  script = (ROOT / "tools" / "test.sh").read_text()
+  folders = {path.parent for path in (ROOT / "tests").rglob("*_test.py")}
+  named = re.findall(r"\btests/\w+", script.partition("\nruns=(")[2])
+  assert sorted(named) == sorted(f"tests/{path.name}" for path in folders)
