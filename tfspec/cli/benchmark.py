@@ -12,6 +12,8 @@ from tfspec.cli import config_options
 from tfspec.config import SpectrogramConfig
 
 _WARM_UPS = 3
+# The task, the engine, and how it runs.
+_Contestant = tuple[str, str, str]
 
 
 def add(commands: Any) -> None:
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _contestants(
   config: SpectrogramConfig, batch: int, samples: int
-) -> dict[tuple[str, str, str], Callable[[], Any]]:
+) -> dict[_Contestant, Callable[[], Any]]:
   """Returns what is timed, by what it computes, engine and way to run."""
   import numpy as np
   import tensorflow as tf
@@ -103,13 +105,13 @@ def _contestants(
 
 
 def _measure(
-  contestants: Mapping[tuple[str, str, str], Callable[[], Any]], rounds: int
-) -> dict[tuple[str, str, str], float]:
+  contestants: Mapping[_Contestant, Callable[[], Any]], rounds: int
+) -> dict[_Contestant, float]:
   """Returns the median time of each in seconds; they run in turns."""
   import tensorflow as tf
 
-  times = {name: [] for name in contestants}
   names = list(contestants)
+  times: dict[_Contestant, list[float]] = {name: [] for name in names}
   for i in range(_WARM_UPS + rounds):
     random.Random(i).shuffle(names)
     for name in names:
@@ -121,13 +123,13 @@ def _measure(
   return {name: statistics.median(values) for name, values in times.items()}
 
 
-def _table(medians: Mapping[tuple[str, str, str], float], samples: int) -> str:
+def _table(medians: Mapping[_Contestant, float], samples: int) -> str:
   """Returns the times as text, and which of them are the shortest."""
   lines = [f"{'':<13}{'engine':<8}{'run':<7}{'ms':>9}{'times the best':>16}"]
   advice = []
   for task in dict.fromkeys(task for task, _, _ in medians):
     own = {k: v for k, v in medians.items() if k[0] == task}
-    best = min(own, key=own.get)
+    best = min(own, key=lambda name: own[name])
     for (_, engine, way), seconds in sorted(own.items(), key=lambda i: i[1]):
       lines.append(
         f"{task:<13}{engine:<8}{way:<7}{1e3 * seconds:>9.2f}"
