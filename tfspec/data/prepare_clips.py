@@ -106,7 +106,8 @@ def _computation(
   def compute(source: str, contents: bytes) -> Clip:
     signals, sample_rate_hz, missing = decode(contents)
     del contents
-    samples, channels = layouts.samples_and_channels(signals.shape, config)
+    sizes = layouts.samples_and_channels(signals.shape.as_list(), config)
+    samples, channels = map(int, sizes)
     missing = int(missing)
     frames = config.num_frames(samples)
     size = 4 * frames * config.num_features * channels
