@@ -27,12 +27,16 @@ _TPU_CHECK = [
   'libtpu==0.0.52; python_version == "3.11"',
 ]
 
+# The site of docs/.
+_DOCS = ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1,<2"]
+
 # `ruff format` changes its mind between minor versions: keep it to one.
 _TEST = [
   *_PLOT,
   *_LITERT,
   "grpcio-tools",
   "hypothesis",
+  "mypy>=2,<3",
   "pytest",
   "pytest-xdist",
   "ruff>=0.17,<0.18",
@@ -51,7 +55,7 @@ setuptools.setup(
   license="Apache-2.0",
   license_files=["LICENSE"],
   packages=setuptools.find_packages(include=["tfspec", "tfspec.*"]),
-  package_data={"tfspec.proto": ["*.proto"]},
+  package_data={"tfspec": ["py.typed"], "tfspec.proto": ["*.proto"]},
   python_requires=">=3.10,<3.14",
   install_requires=[
     "absl-py",
@@ -61,6 +65,7 @@ setuptools.setup(
     "tensorflow>=2.16",
   ],
   extras_require={
+    "docs": _DOCS,
     "litert": _LITERT,
     "plot": _PLOT,
     "test": _TEST,

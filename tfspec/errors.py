@@ -9,10 +9,11 @@ _NODE = re.compile(r"^\{\{.*?\}\}\s*|\s*\[Op:\w+\].*$", re.DOTALL)
 
 def sentence(error: Exception) -> str:
   """Returns the sentence of an error, without the graph around it."""
-  found = _ASSERTION.search(error.message)
+  message = getattr(error, "message", str(error))  # Of TensorFlow's errors.
+  found = _ASSERTION.search(message)
   if found:
     return found.group(1).replace("] [", "")
-  return _NODE.sub("", error.message) or type(error).__name__
+  return _NODE.sub("", message) or type(error).__name__
 
 
 def first_line(error: Exception) -> str:

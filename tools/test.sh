@@ -5,6 +5,7 @@
 #                                 the oldest TensorFlow that is supported
 #   bash tools/test.sh --fast     lint and the fast tests
 #   bash tools/test.sh --oldest   the fast tests under the oldest TensorFlow
+#   bash tools/test.sh --nightly  the fast tests under its newest pre-release
 #
 # Further arguments go to pytest: bash tools/test.sh --fast -k window
 set -euo pipefail
@@ -12,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 lane="full"
 case "${1:-}" in
-  --fast | --oldest)
+  --fast | --oldest | --nightly)
     lane="${1#--}"
     shift
     ;;
@@ -23,7 +24,10 @@ export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}"
 # Without a path among the arguments, all files, in two runs: in new processes,
 # since what TensorFlow keeps of all the graphs that it traces and compiles would
 # fill the memory of one.
-runs=("tests/[!m-z]*_test.py" "tests/[m-z]*_test.py")
+runs=(
+  "tests/coefficients tests/config tests/contract tests/layers tests/ops tests/spectrogram"
+  "tests/cli tests/data tests/export tests/project tests/storage tests/tools tests/verification tests/view"
+)
 for argument in "$@"; do
   if [[ "$argument" != -* && -e "${argument%%::*}" ]]; then
     runs=("")
@@ -37,7 +41,7 @@ run_tests() {
   shift 2
   for run in "${runs[@]}"; do
     code=0
-    # Unquoted: the pattern stands for the files, and nothing for none.
+    # Unquoted: the folders of the run, or nothing for none.
     "$python" -m pytest -n 2 --dist loadfile -m "$marked" $run "$@" || code=$?
     if ((code != 0 && code != 5)); then
       result=1
@@ -55,24 +59,33 @@ lint() {
     clean=1
   }
   .venv/bin/python -m ruff check . || clean=1
+  .venv/bin/python -m mypy || clean=1
   return "$clean"
 }
 
-test_oldest() {
-  bash tools/venv.sh test,plot --oldest || return 1
+# Runs the fast tests in .venv-oldest or .venv-nightly.
+test_other() {
+  local other="$1"
+  shift
+  bash tools/venv.sh test,plot "--$other" || return 1
+  local python=".venv-$other/bin/python"
   echo "The fast tests under TensorFlow" \
-    "$(.venv-oldest/bin/python -m pip show tensorflow | sed -n 's/^Version: //p'):"
-  run_tests .venv-oldest/bin/python "not slow" "$@"
+    "$("$python" -m pip show tensorflow | sed -n 's/^Version: //p'):"
+  run_tests "$python" "not slow" "$@"
 }
 
-if [[ "$lane" == "oldest" ]]; then
-  test_oldest "$@"
+if [[ "$lane" == "oldest" || "$lane" == "nightly" ]]; then
+  test_other "$lane" "$@"
   exit
 fi
 
 # A failed step does not hide the result of the next one.
 status=0
-bash tools/venv.sh test,plot,tpu-check || exit 1
+extras="test,plot,tpu-check"
+if [[ "$lane" == "full" ]]; then
+  extras+=",docs"
+fi
+bash tools/venv.sh "$extras" || exit 1
 lint || status=1
 if [[ "$lane" == "fast" ]]; then
   run_tests .venv/bin/python "not slow" "$@" || status=1
@@ -90,10 +103,13 @@ else
   ((selected)) || status=1
   if bash tools/venv.sh --find --oldest >/dev/null 2>&1; then
     # 5: the arguments select no test of this lane.
-    test_oldest "$@" || { code=$? && ((code == 5)) || status=1; }
+    test_other oldest "$@" || { code=$? && ((code == 5)) || status=1; }
   else
     echo "Not covered here: the oldest TensorFlow, 2.16, which needs Python 3.10 to 3.12."
   fi
+fi
+if [[ "$lane" == "full" ]] && ! command -v bazel >/dev/null; then
+  echo "Not covered here: Bazel, which is not installed."
 fi
 if ! .venv/bin/python -c "import libtpu" 2>/dev/null; then
   echo "Not covered here: the TPU compiler, which needs Python 3.11."

@@ -3,6 +3,8 @@
 #
 #   bash tools/venv.sh EXTRAS            .venv, with the extras (say test,plot)
 #   bash tools/venv.sh EXTRAS --oldest   .venv-oldest, with TensorFlow 2.16
+#   bash tools/venv.sh EXTRAS --nightly  .venv-nightly, with the newest
+#                                        pre-release of TensorFlow, once a day
 #   bash tools/venv.sh --find [--oldest] only prints the Python it would use
 #
 # PYTHON=... in the environment names the Python to use.
@@ -18,10 +20,12 @@ fail() {
 extras=""
 find_only=0
 oldest=0
+nightly=0
 for argument in "$@"; do
   case "$argument" in
     --find) find_only=1 ;;
     --oldest) oldest=1 ;;
+    --nightly) nightly=1 ;;
     -*) fail "venv.sh does not know the option $argument." ;;
     *) extras="$argument" ;;
   esac
@@ -36,6 +40,11 @@ else
   venv="$root/.venv"
   newest_minor=13
   requirements=()
+fi
+# A version that is a pre-release itself lets pip take others.
+if ((nightly)); then
+  venv="$root/.venv-nightly"
+  requirements=("--upgrade" "tensorflow>=2.16rc0")
 fi
 
 # Prints MAJOR.MINOR of a Python, its range, and whether it can make a
@@ -105,7 +114,7 @@ if ((find_only)); then
   find_python
   exit
 fi
-[[ -n "$extras" ]] || fail "Usage: bash tools/venv.sh EXTRAS [--oldest]"
+[[ -n "$extras" ]] || fail "Usage: bash tools/venv.sh EXTRAS [--oldest|--nightly]"
 
 # An environment that works stays, unless PYTHON asks for another version.
 python="$venv/bin/python"
@@ -123,7 +132,9 @@ fi
 # What is installed: a line for the project and one for the extras.
 stamp="$venv/tfspec-stamp"
 state() {
-  echo "$version $root ${requirements[*]-} $(cksum <"$root/setup.py")"
+  local day=""
+  ((nightly)) && day=" $(date +%F)"
+  echo "$version $root ${requirements[*]-} $(cksum <"$root/setup.py")$day"
 }
 installed_state=""
 installed_extras=""

@@ -85,6 +85,25 @@ def test_window_cannot_be_changed():
 @pytest.mark.parametrize("frame_length", [64, 400])
 def test_is_flat(spec, expected, frame_length):
   assert windows.is_flat(windows.window(spec, frame_length)) is expected
+  # Zeros around a window do not hide it, nor do tails near zero.
+  padded = windows.window(spec, 9 * frame_length, window_length=frame_length)
+  assert windows.is_flat(padded) is expected
+  assert windows.is_flat(padded + 1e-3 * np.max(padded)) is expected
+
+
+@pytest.mark.parametrize("spec", NAMED, ids=str)
+@pytest.mark.parametrize("scaling", ["density", "spectrum", None])
+@pytest.mark.parametrize("lengths", [(60, 41), (61, 40), (60, 40), (41, 41)])
+def test_short_window_is_in_the_middle(spec, scaling, lengths):
+  frame_length, window_length = lengths
+  own = windows.window(spec, window_length, True, scaling)
+  actual = windows.window(spec, frame_length, True, scaling, window_length)
+  # torch.stft puts (n_fft - win_length) // 2 zeros before it; librosa's
+  # util.pad_center the same.
+  before = (frame_length - window_length) // 2
+  expected = np.zeros(frame_length)
+  expected[before : before + window_length] = own
+  np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tfspec.config import FIELDS, MODES
 from tfspec.contract.registry import GOLDENS
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
@@ -42,6 +43,12 @@ def test_every_option_has_a_golden():
   assert known - covered == set()
 
 
+def test_every_field_has_a_golden_beside_its_default():
+  configs = [golden.config() for golden in GOLDENS]
+  for field in FIELDS:
+    assert any(getattr(c, field.name) != field.default for c in configs), field
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("engine", ["fft", "kernel"])
 def test_every_dtype_and_engine_has_a_golden(dtype, engine):
@@ -51,9 +58,7 @@ def test_every_dtype_and_engine_has_a_golden(dtype, engine):
   )
 
 
-@pytest.mark.parametrize(
-  "mode", ["log", "magnitude", "psd", "real", "imag", "angle", "stft"]
-)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("engine", ["fft", "kernel"])
 def test_every_mode_and_engine_has_a_golden(mode, engine):
   assert any(

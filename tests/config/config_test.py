@@ -13,13 +13,19 @@ from google.protobuf import json_format, text_format
 
 import tfspec
 from tests.fingerprints import FINGERPRINTS
-from tfspec.config import EXECUTION_FIELDS, SpectrogramConfig, messages
+from tfspec.config import (
+  EXECUTION_FIELDS,
+  FIELDS,
+  ResolvedConfig,
+  SpectrogramConfig,
+  messages,
+)
 from tfspec.contract.registry import GOLDENS
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
 # Arguments, the error, and what its sentence must hold.
 BAD_VALUES = [
-  (dict(mode="power"), ValueError, ["mode must be one of 'log'", "'power'"]),
+  (dict(mode="loud"), ValueError, ["mode must be one of 'log'", "'loud'"]),
   (dict(mode=None), ValueError, ["mode must be one of", "mode=None"]),
   (dict(mode=3), TypeError, ["mode must be a string", "3"]),
   (dict(frame_length=0), ValueError, ["frame_length must be in [1,", "=0"]),
@@ -162,6 +168,27 @@ BAD_VALUES = [
     ["pad_value must be in [-1e18, 1e18]", "inf"],
   ),
   (dict(pad_value="0"), TypeError, ["pad_value must be a number", "'0'"]),
+  (
+    dict(window_length=300),
+    ValueError,
+    [
+      "window_length must be in [1, frame_length]",
+      "window_length=300",
+      "frame_length=256",
+    ],
+  ),
+  (dict(window_length=0), ValueError, ["window_length must be in [1,", "=0"]),
+  (dict(window_length=9.0), TypeError, ["window_length must be an integer"]),
+  (
+    dict(window=[1.0, 2.0], frame_length=3, window_length=3),
+    ValueError,
+    ["window must have window_length values", "[2]", "window_length=3"],
+  ),
+  (
+    dict(window="hann", window_length=2),
+    ValueError,
+    ["window must not be zero everywhere", "window_length=2"],
+  ),
 ]
 
 
@@ -178,7 +205,16 @@ def test_bad_value_gives_one_sentence(arguments, error, parts):
 
 def test_every_field_has_a_bad_value():
   tested = {name for arguments, _, _ in BAD_VALUES for name in arguments}
-  assert tested == {f.name for f in dataclasses.fields(SpectrogramConfig)}
+  assert tested == {field.name for field in FIELDS}
+
+
+def test_every_declaration_is_whole():
+  for field in FIELDS:
+    assert f"\n    {field.name}: " in SpectrogramConfig.__doc__
+    assert field.effect.endswith(".") and field.effect.count(".") == 1
+    # A default that stands for something else says so in words.
+    stands_for_itself = field.default is not None and field.derive is None
+    assert bool(field.unset) is not stands_for_itself
 
 
 def test_defaults_are_those_of_keras():
@@ -197,6 +233,27 @@ def test_resolved_fills_in_what_keras_derives():
   assert (one.frame_step, one.fft_length) == (1, 1)
   assert SpectrogramConfig(frame_length=256).resolved().fft_length == 256
   assert SpectrogramConfig(frame_length=257).resolved().fft_length == 512
+  assert SpectrogramConfig(frame_length=300).resolved().window_length == 300
+
+
+@pytest.mark.parametrize("padding", ["valid", "center"])
+def test_a_resolved_config_is_a_type_of_its_own(padding):
+  config = SpectrogramConfig(frame_length=300, padding=padding)
+  resolved = config.resolved()
+  assert isinstance(resolved, ResolvedConfig)
+  assert not isinstance(config, ResolvedConfig)
+  assert resolved.resolved() == resolved == pickle.loads(pickle.dumps(resolved))
+  assert ResolvedConfig(frame_length=300, padding=padding) == resolved
+  again = dataclasses.replace(resolved, floor=None, window="hamming")
+  assert again == dataclasses.replace(config, window="hamming").resolved()
+  assert (
+    SpectrogramConfig.from_proto(resolved.to_proto()).resolved() == resolved
+  )
+  left = {name for name, value in vars(resolved).items() if value is None}
+  free = {"sample_rate_hz", "pad_mode", "pad_value"}
+  assert left == (
+    free if padding == "valid" else {"sample_rate_hz", "pad_value"}
+  )
 
 
 def test_derived_sizes():
@@ -277,11 +334,12 @@ def test_proto_formats_keep_the_config():
     floor=1e-5,
     pad_mode="constant",
     pad_value=0.5,
+    window_length=300,
   )
   proto = config.to_proto()
   # All fields are at other than their defaults, so that none can be forgotten.
   default = SpectrogramConfig()
-  for field in dataclasses.fields(config):
+  for field in FIELDS:
     assert getattr(config, field.name) != getattr(default, field.name)
   binary = config_pb2.SpectrogramConfig.FromString(proto.SerializeToString())
   text = text_format.Parse(
@@ -352,7 +410,7 @@ def test_choices_are_the_enums_of_the_schema():
 def test_schema_has_the_fields_of_the_config():
   descriptor = config_pb2.SpectrogramConfig.DESCRIPTOR
   assert [field.name for field in descriptor.fields] == [
-    field.name for field in dataclasses.fields(SpectrogramConfig)
+    field.name for field in FIELDS
   ]
 
 
@@ -392,8 +450,9 @@ def test_fingerprint_differs_in_every_field_of_the_definition():
     floor=1e-3,
     pad_mode="constant",
     pad_value=0.5,
+    window_length=200,
   )
-  fields = {f.name for f in dataclasses.fields(SpectrogramConfig)}
+  fields = {field.name for field in FIELDS}
   assert set(others) == fields - set(EXECUTION_FIELDS)
   base = SpectrogramConfig()
   center = dataclasses.replace(base, padding="center")
@@ -419,10 +478,12 @@ def test_fingerprint_differs_in_every_field_of_the_definition():
     (dict(engine="kernel"), dict(precision="high")),
     (dict(mode="psd"), dict(floor=1e-3)),
     (dict(mode="angle"), dict(floor=1e-3)),
+    (dict(mode="power"), dict(floor=1e-3)),
     (dict(window=None), dict(periodic=True)),
     (dict(window=np.hanning(256)), dict(periodic=True)),
     # What a default stands for.
     (dict(), dict(frame_step=128, fft_length=256, floor=math.sqrt(1e-7))),
+    (dict(), dict(window_length=256)),
   ],
 )
 def test_fields_that_are_not_of_the_definition(base, changes):
@@ -475,6 +536,13 @@ def test_keras_config_from_a_file_with_array_window():
   serialized = keras.saving.serialize_keras_object(layer)["config"]
   config = SpectrogramConfig.from_keras(serialized)
   assert config.window == tuple(np.hamming(64))
+
+
+def test_keras_config_of_a_mode_that_keras_lacks_is_refused():
+  with pytest.raises(
+    ValueError, match="mode must be one that Keras has.*power"
+  ):
+    SpectrogramConfig(mode="power").to_keras()
 
 
 def test_keras_config_with_other_entries_is_refused():

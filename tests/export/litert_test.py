@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import tfspec
 from tests import lanes
-from tfspec.contract import bounds, vectors
+from tfspec.contract import archive, bounds, vectors
 from tfspec.contract.registry import GOLDENS
 from tfspec.export import litert, litert_schema
 from tfspec.storage import files
@@ -313,8 +313,8 @@ def test_what_a_file_carries(export, path):
   spectrogram = _trained()
   tfspec.export_litert(spectrogram, path)
   assert litert.load_config(path) == spectrogram.config
-  archive = io.BytesIO(litert.assets(path)["goldens.npz"])
-  stored = archive.load(archive, spectrogram.config, "goldens.npz")
+  content = io.BytesIO(litert.assets(path)["goldens.npz"])
+  stored = archive.load(content, spectrogram.config, "goldens.npz")
   for golden, fresh in zip(stored, vectors.make(spectrogram), strict=True):
     assert golden.name == fresh.name
     np.testing.assert_array_equal(golden.parts["real"], fresh.parts["real"])

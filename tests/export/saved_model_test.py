@@ -16,8 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import tfspec
 from tests import wav_files
 from tfspec import errors
-from tfspec.contract import archive, bounds, registry, vectors
-from tfspec.spectrogram import layouts
+from tfspec.contract import archive, vectors
 
 _CONFIG = tfspec.SpectrogramConfig(
   frame_length=64, frame_step=24, sample_rate_hz=8000
@@ -433,44 +432,3 @@ def test_runs_without_tfspec_to_the_bit(load, tmp_path):
       np.testing.assert_array_equal(found["served"], served)
       np.testing.assert_array_equal(found["from_wav"], from_wav)
       np.testing.assert_array_equal(found["num_frames"], num_frames)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-  "golden",
-  [golden for golden in registry.GOLDENS if golden.dtype == "float32"],
-  ids=lambda golden: golden.name,
-)
-def test_saved_model_agrees_with_oracle(golden, tmp_path):
-  config = golden.config()
-  tfspec.export_saved_model(config, tmp_path / "1", channels=golden.shape[2])
-  model = tf.saved_model.load(str(tmp_path / "1"))
-  signals = golden.signals()
-  actual = _serve(model, signals)
-  expected, bound = golden.expected()
-  assert actual.dtype == np.float32 and actual.shape == expected.shape
-  deviation = bounds.deviation(config, actual, expected, bound)
-  assert deviation.ok, deviation
-
-  # The same with rubbish behind the ends of the clips.
-  time = 1 if config.data_format == "channels_last" else 2
-  paddings = [[0, 0]] * 3
-  paddings[time] = [0, 77]
-  padded = np.pad(signals, paddings, constant_values=np.nan)
-  lengths = np.full(len(signals), signals.shape[time], np.int32)
-  outputs = model.signatures["serving_default"](signals=padded, lengths=lengths)
-  count = config.num_frames(signals.shape[time])
-  assert np.all(outputs["num_frames"].numpy() == count)
-  axis = layouts.time_axis(config)
-  own, rest = np.split(outputs["spectrogram"].numpy(), [count], axis)
-  assert np.all(rest == np.float32(config.silence))
-  if len(signals):  # Without a clip there is no length, so no end either.
-    deviation = bounds.deviation(config, own, expected, bound)
-    assert deviation.ok, deviation
-
-  # And of 16 bits: what the same values give as floats.
-  pcm = np.clip(np.round(signals * 2**15), -(2**15), 2**15 - 1)
-  pcm16 = model.signatures["pcm16"]
-  from_pcm = pcm16(signals=pcm.astype(np.int16), lengths=_ALL)
-  from_floats = _serve(model, (pcm / 2**15).astype(np.float32))
-  np.testing.assert_array_equal(from_pcm["spectrogram"], from_floats)

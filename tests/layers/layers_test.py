@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import tfspec
 from tests.paths import ROOT
-from tfspec.config import SpectrogramConfig
+from tfspec.config import FIELDS, SpectrogramConfig
 
 Theirs = keras.layers.STFTSpectrogram
 Ours = tfspec.layers.STFTSpectrogram
@@ -296,6 +296,42 @@ def test_layer_and_config_convert_both_ways():
   assert fast.spectrogram_config.engine == "fft" and not fast.weights
   again = Ours.from_config(fast.get_config())
   assert again.spectrogram_config == fast.spectrogram_config
+
+
+def test_fields_that_keras_lacks_are_keywords_of_the_layer():
+  own = dict(
+    sample_rate_hz=8000,
+    engine="kernel",
+    precision="high",
+    floor=1e-3,
+    pad_mode="constant",
+    pad_value=0.5,
+    window_length=200,
+  )
+  assert set(own) == {field.name for field in FIELDS if not field.in_keras}
+  layer = Ours(padding="center", **own)
+  config = SpectrogramConfig(padding="center", trainable=True, **own)
+  assert layer.spectrogram_config == config
+  written = layer.get_config()
+  assert {k: written[k] for k in own if k != "engine"} == {
+    k: v for k, v in own.items() if k != "engine"
+  }
+  assert Ours.from_config(written).spectrogram_config == config
+  assert not set(own) & set(Ours().get_config())
+  with pytest.raises(ValueError, match="window_size"):
+    Ours(window_size=200)
+
+
+def test_mode_that_keras_lacks(tmp_path):
+  layer = Ours("power", 64, 24, window_length=40)
+  model = keras.Sequential([keras.Input((500, 1)), layer])
+  model.save(tmp_path / "model.keras")
+  again = keras.saving.load_model(tmp_path / "model.keras")
+  signals = noise(2, 500, 1)
+  np.testing.assert_array_equal(again(signals), model(signals))
+  parts = Ours("stft", 64, 24, window_length=40)(signals)
+  expected = parts[..., :33] ** 2 + parts[..., 33:] ** 2
+  np.testing.assert_allclose(layer(signals), expected, rtol=1e-6)
 
 
 def test_layer_without_weights_survives_a_trainable_model():

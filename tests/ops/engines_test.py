@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.signal
 import tensorflow as tf
 
 import tfspec
@@ -21,6 +22,7 @@ def exact(signals, frame_length, frame_step, fft_length, **options):
     frame_length,
     options.get("periodic", False),
     options.get("scaling", "density"),
+    options.get("window_length"),
   )
   return oracle.stft(
     np.asarray(signals, np.float64),
@@ -97,6 +99,55 @@ def test_published_table_is_that_of_the_tool():
       # Rounded as the errors in the table are.
       limit = float(f"{bounds.stft_bound(dtype):.1e}")
       assert all(0 < float(error) <= limit for error in errors), row
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("window_length", [64, 500, 1000])
+def test_accuracy_of_a_flat_window_in_a_long_frame(window_length, engine):
+  sizes = 4096, 1000, 4096
+  options = dict(window=None, window_length=window_length)
+  # Level samples in a level window: all terms of a sum have one rounding error.
+  signals = np.linspace(0.5, 1.0, 3)[:, np.newaxis] * np.ones(7000)
+  signals = signals.astype(np.float32)
+  parts = tfspec.stft(signals, *sizes, engine=engine, **options)
+  expected = np.stack([exact(row, *sizes, **options) for row in signals])
+  error = accuracy.relative_error(*parts, expected)
+  assert error <= bounds.STFT_BOUNDS["float32"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("lengths", [(60, 41), (61, 40), (64, 40)])
+def test_short_window_is_that_of_scipy_on_its_own_samples(lengths, engine):
+  frame_length, window_length = lengths
+  signals = np.random.default_rng(0).standard_normal(500)
+  real, imag = tfspec.stft(
+    signals,
+    frame_length,
+    20,
+    frame_length,
+    window="hamming",
+    periodic=True,
+    scaling="spectrum",
+    window_length=window_length,
+    engine=engine,
+  )
+  # SciPy has no such frames: its segments are those of the window, which begin
+  # later by the zeros before it, and that is a turn of the phase.
+  before = (frame_length - window_length) // 2
+  _, _, expected = scipy.signal.spectrogram(
+    signals[before:],
+    window=scipy.signal.get_window("hamming", window_length),
+    noverlap=window_length - 20,
+    nfft=frame_length,
+    detrend=False,
+    scaling="spectrum",
+    mode="complex",
+  )
+  bins = np.arange(frame_length // 2 + 1)
+  turn = np.exp(-2j * np.pi * bins * before / frame_length)
+  expected = expected.T[: len(real)] * turn
+  assert real.shape == expected.shape
+  np.testing.assert_allclose(tf.complex(real, imag), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -21,7 +21,7 @@ MODULES = sorted(
   for module in pkgutil.walk_packages(tfspec.__path__, "tfspec.")
   if module.name != "tfspec.__main__"
 )
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 # What a user calls; each has an example.
 PUBLIC = [
   *(

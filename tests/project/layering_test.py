@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 
 import tfspec
 from tests.paths import ROOT
@@ -94,6 +95,17 @@ def test_packages_are_imported_where_they_may_be():
         )
 
 
+def test_no_annotation_needs_an_experimental_name():
+  """Such names move between versions, and are looked up at the import."""
+  for path in (ROOT / "tfspec").rglob("*.py"):
+    for node in ast.walk(ast.parse(path.read_text())):
+      for field in ("annotation", "returns"):
+        annotation = getattr(node, field, None)
+        if annotation is not None and not isinstance(annotation, ast.Constant):
+          names = ast.unparse(annotation)
+          assert "experimental" not in names and "python." not in names, path
+
+
 def test_one_file_knows_the_layouts():
   for path in (ROOT / "tfspec").rglob("*.py"):
     where = path.relative_to(ROOT / "tfspec").as_posix()
@@ -138,3 +150,10 @@ def test_facade_has_what_type_checkers_see_in_it():
     assert getattr(tfspec, name) is getattr(module, name)
   assert set(tfspec.__all__) <= set(dir(tfspec))
   assert not hasattr(tfspec, "nothing")
+
+
+def test_all_folders_of_tests_are_run():
+  script = (ROOT / "tools" / "test.sh").read_text()
+  folders = {path.parent for path in (ROOT / "tests").rglob("*_test.py")}
+  named = re.findall(r"\btests/\w+", script.partition("\nruns=(")[2])
+  assert sorted(named) == sorted(f"tests/{path.name}" for path in folders)

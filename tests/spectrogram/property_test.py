@@ -25,8 +25,10 @@ def configs(draw):
   window = draw(
     st.sampled_from(["hann", "blackman", ("kaiser", 6.5), None, "values"])
   )
+  window_length = draw(st.none() | st.integers(1, frame_length))
   if window == "values":
-    window = tuple(np.linspace(0.1, 2.0, frame_length).tolist())
+    size = window_length or frame_length
+    window = tuple(np.linspace(0.1, 2.0, size).tolist())
   try:
     return SpectrogramConfig(
       mode=draw(st.sampled_from(tfspec.config.MODES)),
@@ -34,6 +36,7 @@ def configs(draw):
       frame_step=draw(st.none() | st.integers(1, frame_length)),
       fft_length=draw(st.none() | st.integers(frame_length, 130)),
       window=window,
+      window_length=window_length,
       periodic=draw(st.booleans()),
       scaling=draw(st.sampled_from(["density", "spectrum", None])),
       padding=draw(st.sampled_from(["valid", "same"])),
@@ -107,5 +110,9 @@ def test_config_survives_its_formats(config):
   assert SpectrogramConfig.from_proto(config.to_proto()) == config
   assert config.resolved().resolved() == config.resolved()
   assert config.resolved().fingerprint() == config.fingerprint()
+  if config.mode == "power" or config.window_length:  # Keras has neither.
+    config = dataclasses.replace(
+      config, mode="psd", window=None, window_length=None
+    )
   arguments = config.to_keras()
   assert SpectrogramConfig.from_keras(arguments).to_keras() == arguments

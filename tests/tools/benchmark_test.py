@@ -99,6 +99,39 @@ def test_chart_is_a_picture(trial):
   assert picture.ndim == 3 and len(np.unique(picture)) > 10
 
 
+def test_chart_has_the_fastest_run_of_each_library(monkeypatch):
+  sheets = []
+  monkeypatch.setattr(
+    report.plot, "save", lambda sheet, _: sheets.append(sheet)
+  )
+  runs = [
+    {"name": "floor: rfft", "median": 0.001},
+    {"name": "keras, graph", "median": 0.03},
+    {"name": "keras, jit", "median": 0.02},
+    {"name": "librosa", "absent": "it ended"},
+    {"name": "nnAudio", "median": 0.9},
+    {"name": "tfspec fft, jit", "median": 0.01},
+    {"name": "tfspec kernel, jit", "median": 0.04},
+  ]
+  work = {
+    **_WORK,
+    "kind": "step",
+    "mode": "log",
+    "title": "speech",
+    "runs": runs,
+  }
+  works = [{**work, "key": key} for key in ("W1", "W2", "W7", "W7")]
+  report._draw_bars({"works": works}, "unused")
+  (sheet,) = sheets
+  drawn = [axis for axis in sheet.axes if axis.get_title()]
+  assert [axis.get_title()[:3] for axis in drawn] == ["W1:", "W7:"]
+  labels = [label.get_text() for label in drawn[0].get_yticklabels()]
+  assert labels == ["tfspec", "keras", "nnAudio"]
+  assert [bar.get_width() for bar in drawn[0].patches] == [10, 20, 70]
+  texts = [text.get_text() for text in drawn[0].texts]
+  assert texts == ["10 ms", "20 ms, 2 x", "900 ms, 90 x, cut off"]
+
+
 @pytest.mark.slow
 def test_long_clips_training_and_growth(tmp_path, monkeypatch):
   monkeypatch.setattr(suite, "_LENGTHS", (0.1, 1))
@@ -189,7 +222,19 @@ def test_worker_that_ends_is_absent_and_starts_anew():
       assert answer == {"scipy": {"absent": reason}}
 
 
-def test_unknown_work_is_an_error(tmp_path):
-  with pytest.raises(ValueError, match="^works must be among W1, .*=W9.$"):
-    suite.benchmark(tmp_path / "new", works=["W9"])
+@pytest.mark.parametrize(
+  ("arguments", "told"),
+  [
+    ({"works": ["W1", "W9"]}, "works must be among W1, .*, growth. .*=W9."),
+    ({"peers": ["matlab"]}, "Got: peers=matlab."),
+    ({"threads": "0"}, "Got: threads=0."),
+    ({"rounds": 0}, "Got: rounds=0."),
+    ({"peer_python": "no/python"}, "must be a Python. Got: .*=no/python."),
+    ({"corpus": "none"}, "folder that holds WAV files. Got: corpus=none."),
+  ],
+  ids=str,
+)
+def test_wrong_arguments(arguments, told, tmp_path):
+  with pytest.raises((OSError, ValueError), match=told):
+    suite.benchmark(tmp_path / "new", **arguments)
   assert not (tmp_path / "new").exists()

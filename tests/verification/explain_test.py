@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfspec
+from tfspec.config import FIELDS
 from tfspec.data import prepare
 from tfspec.export import requests
 from tfspec.verification import effects
@@ -68,9 +69,10 @@ def test_a_default_that_follows_another_field_is_named_too():
   ]
 
 
-def test_every_field_has_an_effect():
-  fields = [field.name for field in dataclasses.fields(_CONFIG)]
-  assert list(effects.EFFECTS) == fields
+def test_an_effect_is_that_of_the_declaration_where_it_needs_no_numbers():
+  a, b = _CONFIG.resolved(), _with(frame_step=12).resolved()
+  told = {f.name for f in FIELDS if effects.effect(f.name, a, b) == f.effect}
+  assert told == {"precision", "pad_mode", "pad_value"}
 
 
 def test_scaling_is_one_factor():
@@ -105,6 +107,12 @@ def test_weights():
   flat = _explain(window="boxcar", base=_with(window=None))
   assert flat.fields[0].effect == "The windows are equal: nothing changes."
   assert flat.numbers.largest == 0.0
+  short = _explain(window_length=40)
+  assert "other weights: with this field alone" in short.fields[0].effect
+  assert short.numbers.largest > short.numbers.median > 0.1
+  # Windows of one length have no counterpart in the other frame.
+  long = _explain(base=_with(fft_length=64), frame_length=32, window_length=16)
+  assert long.fields[-1].effect.startswith("The samples of a frame have other")
   values = _explain(window=tuple(np.linspace(0.1, 1.0, 64)))
   assert "window: 'hann' against 64 given values. " in str(values)
 
@@ -140,6 +148,7 @@ def test_fields_that_do_not_stand_alone():
     ),
     ({"padding": "same"}, "6665 against 6667 frames", "shapes differ"),
     ({"padding": "center", "pad_mode": "reflect"}, "the middle of fra", "dif"),
+    ({"mode": "power"}, "logarithm, against |X|^2.", "'log' against 'power'"),
     ({"mode": "psd"}, "the natural logarithm, against |X|^2", "'log' against"),
   ],
 )

@@ -8,16 +8,16 @@ import warnings
 
 from absl import logging as absl_logging
 
-# Lines that C++ logs begin with the level: in absl with the date, in LiteRT
-# without. Fatal ones are not among them.
+# The beginning of lines that C++ logs: the level, in absl with the date, in
+# LiteRT without. It matches no fatal ones.
 _LINE = re.compile(rb"([IWE]\d{4} \d\d:\d\d:\d+\.\d+ |(INFO|WARNING): )")
 
 
 def silence() -> None:
-  """Drops what others log, up to errors; before TensorFlow is imported.
+  """Drops what others log, except errors. Call it before TensorFlow loads.
 
-  What the user has chosen by `TF_CPP_MIN_LOG_LEVEL` or `PYTHONWARNINGS` stays,
-  and so do the warnings of tfspec.
+  It keeps what the user has chosen by `TF_CPP_MIN_LOG_LEVEL` or
+  `PYTHONWARNINGS`, and the warnings of tfspec.
   """
   absl_logging.set_verbosity(absl_logging.ERROR)
   logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -30,7 +30,7 @@ def silence() -> None:
 
 
 def _filter_stderr() -> None:
-  """Drops the lines that C++ logs before it reads that level, or without.
+  """Drops lines that C++ logs without heeding that level.
 
   Another process reads what C++ writes to the standard error, and prints all
   but these lines, also if this process crashes. What Python prints does not go

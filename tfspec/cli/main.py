@@ -2,12 +2,13 @@
 
 import argparse
 import importlib.metadata
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-# What needs TensorFlow, whose import takes seconds, is imported by the command
-# that needs it, after it has checked its arguments.
+# A command checks its arguments first, and then imports what needs TensorFlow,
+# whose import takes seconds.
 from tfspec.cli import benchmark, explain, export, logs, plot, prepare, verify
 from tfspec.cli.parser import Parser
 from tfspec.version import __version__
@@ -18,7 +19,8 @@ _COMMANDS = (prepare, export, verify, explain, plot, benchmark)
 def run() -> None:
   """Runs the command line; the entry point of `tfspec`."""
   # Bytes of a path that are no text must not stop the answer.
-  sys.stdout.reconfigure(errors="backslashreplace")
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(errors="backslashreplace")
   arguments = parse(sys.argv)
   if not arguments.verbose:
     logs.silence()

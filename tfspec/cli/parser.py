@@ -31,7 +31,8 @@ class Parser(argparse.ArgumentParser):
     command = next((a for a in spelled if not a.startswith("-")), None)
     if command is not None and command not in commands:
       self._refuse("command", command, commands)
-    commands.get(command, self)._check_options(spelled)
+    parser = self if command is None else commands[command]
+    parser._check_options(spelled)
     return self.parse_args([*spelled, *arguments[end:]])
 
   def _check_options(self, arguments: list[str]) -> None:

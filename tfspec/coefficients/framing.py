@@ -1,18 +1,16 @@
 """Arithmetic of lengths, the same for Python integers and for tensors."""
 
 from collections.abc import Callable
-from typing import TypeVar
-
-Length = TypeVar("Length")
+from typing import Any
 
 
 def num_frames(
-  samples: Length,
+  samples: Any,
   frame_length: int,
   frame_step: int,
   padding: str,
-  maximum: Callable = max,
-) -> Length:
+  maximum: Callable[[Any, int], Any] = max,
+) -> Any:
   """Returns how many frames a clip of `samples` samples has.
 
   Args:

@@ -27,20 +27,43 @@ CHOICES = {
 }
 
 
-def check_integer(name: str, value: object) -> int | None:
-  """Returns the value as an int, or None if it is None."""
-  if value is None:
-    return None
+def check_integer(name: str, value: object) -> int:
+  """Returns the value as an int."""
   if isinstance(value, bool) or not isinstance(value, numbers.Integral):
     raise TypeError(f"{name} must be an integer. Got: {value!r}.")
   return int(value)
 
 
-def check_range(name: str, value: int, low: int, high: float) -> None:
-  """Checks that a number is in [low, high]."""
+def check_number(name: str, value: object) -> float:
+  """Returns the value as a float."""
+  if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    raise TypeError(f"{name} must be a number. Got: {value!r}.")
+  return float(value) + 0.0  # No negative zero.
+
+
+def check_range(
+  name: str, value: float, low: float, high: float, high_name: str = ""
+) -> None:
+  """Checks that a number is in `[low, high]`.
+
+  Args:
+    name: What the error calls the number.
+    value: The number.
+    low: The smallest one.
+    high: The largest one.
+    high_name: The field that `high` is the value of, if it is one's.
+  """
   if not low <= value <= high:
-    rule = f"at least {low}" if high == math.inf else f"in [{low}, {high}]"
-    raise ValueError(f"{name} must be {rule}. Got: {name}={value}.")
+    also = f", {high_name}={high}" if high_name else ""
+    rule = f"in [{_bound(low)}, {high_name or _bound(high)}]"
+    if high == math.inf:
+      rule = f"at least {_bound(low)}"
+    raise ValueError(f"{name} must be {rule}. Got: {name}={value}{also}.")
+
+
+def _bound(value: float) -> str:
+  text = f"{value:g}" if isinstance(value, float) else str(value)
+  return text.replace("e+", "e")
 
 
 def check_flag(name: str, value: object) -> bool:
@@ -50,58 +73,25 @@ def check_flag(name: str, value: object) -> bool:
   return bool(value)
 
 
-def check_choice(name: str, value: object, choices: tuple) -> None:
-  """Checks that the value is one of the choices."""
+def check_choice(
+  name: str, value: object, choices: tuple[str | None, ...]
+) -> str | None:
+  """Returns the value, which must be one of the choices."""
   if value is not None and not isinstance(value, str):
     raise TypeError(f"{name} must be a string. Got: {value!r}.")
   if value not in choices:
     listed = ", ".join(repr(choice) for choice in choices)
     raise ValueError(f"{name} must be one of {listed}. Got: {name}={value!r}.")
+  return value
 
 
-def check_floor(value: object) -> float | None:
-  """Returns the floor as a float, or None if it is None."""
-  if value is None:
-    return None
-  if isinstance(value, bool) or not isinstance(value, numbers.Real):
-    raise TypeError(f"floor must be a number. Got: {value!r}.")
-  if not 1e-18 <= value <= 1e18:  # Its square must be a normal float32.
-    raise ValueError(f"floor must be in [1e-18, 1e18]. Got: floor={value}.")
-  return float(value)
-
-
-def check_pad_value(value: object) -> float | None:
-  """Returns the pad value as a float, or None if it is None."""
-  if value is None:
-    return None
-  if isinstance(value, bool) or not isinstance(value, numbers.Real):
-    raise TypeError(f"pad_value must be a number. Got: {value!r}.")
-  if not abs(value) <= 1e18:  # Its square must be a normal float32.
+def check_fft_length(frame_length: int, fft_length: int | None) -> None:
+  """Checks that a frame fits into its transform."""
+  if fft_length is not None and fft_length < frame_length:
     raise ValueError(
-      f"pad_value must be in [-1e18, 1e18]. Got: pad_value={value}."
+      "fft_length must be at least frame_length. Got: "
+      f"fft_length={fft_length}, frame_length={frame_length}."
     )
-  return float(value) + 0.0  # No negative zero.
-
-
-def check_lengths(
-  frame_length: int | None, frame_step: int | None, fft_length: int | None
-) -> None:
-  """Checks lengths that are integers, or None for the default."""
-  if frame_length is None:
-    raise TypeError("frame_length must be an integer. Got: None.")
-  check_range("frame_length", frame_length, 1, MAX_FFT_LENGTH)
-  if frame_step is not None and not 1 <= frame_step <= frame_length:
-    raise ValueError(
-      "frame_step must be in [1, frame_length]. Got: "
-      f"frame_step={frame_step}, frame_length={frame_length}."
-    )
-  if fft_length is not None:
-    if fft_length < frame_length:
-      raise ValueError(
-        "fft_length must be at least frame_length. Got: "
-        f"fft_length={fft_length}, frame_length={frame_length}."
-      )
-    check_range("fft_length", fft_length, 1, MAX_FFT_LENGTH)
 
 
 def check_padding(

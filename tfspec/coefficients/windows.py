@@ -13,6 +13,7 @@ def window(
   frame_length: int,
   periodic: bool = False,
   scaling: str | None = None,
+  window_length: int | None = None,
 ) -> np.ndarray:
   """Returns the window that each frame is multiplied by.
 
@@ -24,13 +25,17 @@ def window(
       one. Given values are used as they are.
     scaling: "density" divides by the root of the sum of squares, "spectrum" by
       the sum of absolute values, None leaves the window as it is.
+    window_length: Number of samples in the window, in `[1, frame_length]`. A
+      shorter one stands in the middle of the frame, as in torch and librosa:
+      `(frame_length - window_length) // 2` zeros before it, the others behind
+      it. None: `frame_length`.
 
   Returns:
     A read-only float64 array `[frame_length]`.
 
   Raises:
     ValueError: If SciPy does not know the window, or the values are not
-      `frame_length` finite numbers, or all of them are zero, or too small or
+      `window_length` finite numbers, or all of them are zero, or too small or
       large for float32 where they are not scaled.
 
   Example:
@@ -40,27 +45,30 @@ def window(
   References:
     [1]: https://docs.scipy.org/doc/scipy/reference/signal.windows.html
   """
+  name, length = "frame_length", frame_length
+  if window_length is not None:
+    name, length = "window_length", window_length
   if spec is None:
-    values = np.ones(frame_length)
+    values = np.ones(length)
   elif is_named(spec):
-    values = _named_window(spec, frame_length, periodic)
+    values = _named_window(spec, length, periodic, name)
   else:
     values = np.array(spec, np.float64)
-  if values.shape != (frame_length,):
+  if values.shape != (length,):
     raise ValueError(
-      "window must have frame_length values. Got: "
-      f"shape {list(values.shape)}, frame_length={frame_length}."
+      f"window must have {name} values. Got: "
+      f"shape {list(values.shape)}, {name}={length}."
     )
   if not np.all(np.isfinite(values)):
     raise ValueError(
       "window must be finite. Got: "
       f"{values[~np.isfinite(values)][0]} in window={_brief(spec)}, "
-      f"frame_length={frame_length}."
+      f"{name}={length}."
     )
   if not np.any(values):
     raise ValueError(
       "window must not be zero everywhere. Got: "
-      f"window={_brief(spec)}, frame_length={frame_length}, "
+      f"window={_brief(spec)}, {name}={length}, "
       f"periodic={periodic}."
     )
   peak = np.max(np.abs(values))
@@ -76,6 +84,8 @@ def window(
     values = values / np.sqrt(np.sum(np.square(values)))
   elif scaling == "spectrum":
     values = values / np.sum(np.abs(values))
+  missing = frame_length - length
+  values = np.pad(values, [missing // 2, missing - missing // 2])
   values.setflags(write=False)
   return values
 
@@ -84,15 +94,16 @@ def is_flat(values: np.ndarray) -> bool:
   """Returns whether a good part of a window is level, as no window is.
 
   Args:
-    values: The window, `[frame_length]`.
+    values: The window, `[frame_length]`. Zeros around a short one, and tails
+      that add next to nothing, do not count.
 
   Returns:
-    True if more than an eighth of the magnitudes are within a hundredth of the
-    largest: 6 percent of a Hann window, 9 of half a sine, 30 of a Tukey window
-    with a quarter of its length level.
+    True if, of the magnitudes above a hundredth of the largest, more than an
+    eighth are within a hundredth of it: 7 percent of a Hann window, 9 of half a
+    sine, 30 of a Tukey window with a quarter of its length level.
   """
-  magnitudes = np.abs(values)
-  return bool(np.mean(magnitudes > 0.99 * np.max(magnitudes)) > 1 / 8)
+  magnitudes = np.abs(values) / np.max(np.abs(values))
+  return bool(np.sum(magnitudes > 0.99) > np.sum(magnitudes > 0.01) / 8)
 
 
 def is_named(spec: WindowLike) -> bool:
@@ -103,18 +114,18 @@ def is_named(spec: WindowLike) -> bool:
 
 
 def _named_window(
-  spec: str | tuple, frame_length: int, periodic: bool
+  spec: WindowLike, length: int, periodic: bool, name: str
 ) -> np.ndarray:
   import scipy.signal  # It takes a second, and many processes need no window.
 
   try:
     return np.asarray(
-      scipy.signal.get_window(spec, frame_length, fftbins=periodic), np.float64
+      scipy.signal.get_window(spec, length, fftbins=periodic), np.float64
     )
   except (ValueError, TypeError, KeyError, IndexError, ArithmeticError) as e:
     raise ValueError(
       "window must be a window that scipy.signal.get_window can make. Got: "
-      f"window={spec!r}, frame_length={frame_length} ({e})."
+      f"window={spec!r}, {name}={length} ({e})."
     ) from e
 
 

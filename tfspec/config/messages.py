@@ -14,16 +14,11 @@ _FIELDS = config_pb2.SpectrogramConfig.DESCRIPTOR.fields_by_name
 
 
 def from_values(values: Mapping[str, Any]) -> config_pb2.SpectrogramConfig:
-  """Returns the proto of a config's values, given by field name.
-
-  Fields whose None means "derived from others" stay unset.
-  """
+  """Returns the proto of some values of a config, given by field name."""
   proto = config_pb2.SpectrogramConfig()
   for name, value in values.items():
     if name == "window":
       _set_window(proto.window, value)
-    elif value is None and name != "scaling":
-      continue
     elif _FIELDS[name].enum_type is not None:
       label = f"{name}_{value or 'none'}".upper()
       number = _FIELDS[name].enum_type.values_by_name[label].number

@@ -12,35 +12,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tfspec.coefficients import framing, rules, windows
-from tfspec.config import messages
+from tfspec.config import fields, messages
+from tfspec.config.fields import Choice, Flag, Integer, Number, Window, declare
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
-from tfspec.storage import files
-
-MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
-
-CHOICES = {
-  "mode": MODES,
-  "data_format": ("channels_last", "channels_first"),
-  **rules.CHOICES,
-}
-_LENGTHS = ("frame_length", "frame_step", "fft_length", "sample_rate_hz")
-FLAGS = ("periodic", "expand_dims", "trainable")
-# They say how the numbers are computed; all other fields say what they mean.
-EXECUTION_FIELDS = ("trainable", "engine", "precision")
-_KERAS_FIELDS = (
-  "mode",
-  "frame_length",
-  "frame_step",
-  "fft_length",
-  "window",
-  "periodic",
-  "scaling",
-  "padding",
-  "data_format",
-  "expand_dims",
-  "trainable",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +31,8 @@ class SpectrogramConfig:
   Attributes:
     mode: What a value of the output is: "log" (natural logarithm of the
       magnitude), "magnitude", "psd" (one-sided power), "real", "imag", "angle"
-      (radians, in [-pi, pi]) or "stft" (all real parts, then all imaginary
-      parts).
+      (radians, in [-pi, pi]), "stft" (all real parts, then all imaginary
+      parts) or "power" (its square, neither doubled nor floored).
     frame_length: Samples in a frame, at least 1.
     frame_step: Samples between the starts of two frames, in
       `[1, frame_length]`. None: half of `frame_length`, at least 1.
@@ -63,7 +40,7 @@ class SpectrogramConfig:
       frame is padded at its end with zeros. None: the smallest power of two
       that is at least `frame_length`.
     window: A name or a tuple that `scipy.signal.get_window` knows ("hann",
-      `("kaiser", 8.6)`), `frame_length` values, or None for all ones.
+      `("kaiser", 8.6)`), `window_length` values, or None for all ones.
     periodic: True for a periodic window, False for a symmetric one.
     scaling: "density" divides the window by the root of its sum of squares,
       "spectrum" by the sum of its absolute values, None leaves it.
@@ -88,6 +65,10 @@ class SpectrogramConfig:
       paddings.
     pad_value: The sample that `pad_mode="constant"` adds, in `[-1e18, 1e18]`.
       None: 0.0. Must be None for other pad modes.
+    window_length: Samples in the window, in `[1, frame_length]`. A shorter
+      window stands in the middle of its frame, as in torch and librosa, with
+      `(frame_length - window_length) // 2` zeros before it and the others
+      behind it. None: `frame_length`.
 
   Raises:
     ValueError: If a value breaks a rule; the message names the field, the rule
@@ -100,39 +81,129 @@ class SpectrogramConfig:
     (257, 98)
   """
 
-  mode: str = "log"
-  frame_length: int = 256
-  frame_step: int | None = None
-  fft_length: int | None = None
-  window: str | tuple | None = "hann"
-  periodic: bool = False
-  scaling: str | None = "density"
-  padding: str = "valid"
-  expand_dims: bool = False
-  data_format: str = "channels_last"
-  trainable: bool = False
-  sample_rate_hz: int | None = None
-  engine: str = "auto"
-  precision: str = "default"
-  floor: float | None = None
-  pad_mode: str | None = None
-  pad_value: float | None = None
+  mode: str = declare(
+    "log",
+    Choice(
+      ("log", "magnitude", "psd", "real", "imag", "angle", "stft", "power")
+    ),
+    "A value is another function of the transform.",
+  )
+  frame_length: int = declare(
+    256,
+    Integer(1, rules.MAX_FFT_LENGTH),
+    "A frame covers another time, and its spectral lines have another width.",
+  )
+  frame_step: int | None = declare(
+    None,
+    Integer(1, "frame_length"),
+    "A clip has another number of frames.",
+    unset="half of frame_length",
+    derive=lambda config: framing.default_frame_step(config.frame_length),
+  )
+  fft_length: int | None = declare(
+    None,
+    Integer(1, rules.MAX_FFT_LENGTH),
+    "There are other bins, and bin k stands for another frequency.",
+    unset="the power of two that holds frame_length",
+    derive=lambda config: framing.default_fft_length(config.frame_length),
+  )
+  window: str | tuple | None = declare(
+    "hann",
+    Window(),
+    "The samples of a frame have other weights: every value changes.",
+  )
+  periodic: bool = declare(
+    False,
+    Flag(),
+    "The samples of a frame have other weights: every value changes.",
+    is_inert=lambda config: not windows.is_named(config.window),
+  )
+  scaling: str | None = declare(
+    "density",
+    Choice(rules.CHOICES["scaling"]),
+    "Every magnitude changes by one factor; phases stay.",
+  )
+  padding: str = declare(
+    "valid",
+    Choice(rules.CHOICES["padding"]),
+    "Frames lie elsewhere in the clip.",
+  )
+  expand_dims: bool = declare(
+    False, Flag(), "The same values in another layout."
+  )
+  data_format: str = declare(
+    "channels_last",
+    Choice(("channels_last", "channels_first")),
+    "The same values in another layout.",
+  )
+  trainable: bool = declare(
+    False, Flag(), "Training moves the kernels.", is_execution=True
+  )
+  sample_rate_hz: int | None = declare(
+    None,
+    Integer(1, 2**31 - 1),
+    "Signals must have another rate, at which bins stand for other hertz.",
+    unset="any rate",
+    in_keras=False,
+  )
+  engine: str = declare(
+    "auto",
+    Choice(rules.CHOICES["engine"]),
+    "Speed and rounding only.",
+    unset="kernel if trainable, else fft",
+    derive=lambda config: rules.resolved_engine("auto", config.trainable),
+    is_execution=True,
+    in_keras=False,
+  )
+  precision: str = declare(
+    "default",
+    Choice(rules.CHOICES["precision"]),
+    "Speed and rounding only, on devices that round operands (TPU, TF32 GPUs).",
+    is_execution=True,
+    in_keras=False,
+  )
+  floor: float | None = declare(
+    None,
+    Number(1e-18, 1e18),  # Its square must be a normal float32.
+    "Quiet values are raised to another level.",
+    unset="the root of 1e-7",
+    derive=lambda config: math.sqrt(1e-7),
+    is_inert=lambda config: config.mode not in ("log", "magnitude"),
+    in_keras=False,
+  )
+  pad_mode: str | None = declare(
+    None,
+    Choice(rules.CHOICES["pad_mode"]),
+    "Only frames that reach beyond the ends of a clip change.",
+    unset="reflect where padding is center",
+    derive=lambda config: "reflect" if config.padding == "center" else None,
+    in_keras=False,
+  )
+  pad_value: float | None = declare(
+    None,
+    Number(-1e18, 1e18),  # Its square must be a normal float32.
+    "Only frames that reach beyond the ends of a clip change.",
+    unset="0 where pad_mode is constant",
+    derive=lambda config: 0.0 if config.pad_mode == "constant" else None,
+    in_keras=False,
+  )
+  window_length: int | None = declare(
+    None,
+    Integer(1, "frame_length"),
+    "The samples of a frame have other weights: every value changes.",
+    unset="frame_length",
+    derive=lambda config: config.frame_length,
+    is_inert=lambda config: config.window_length == config.frame_length,
+    in_keras=False,
+  )
 
   def __post_init__(self) -> None:
     """Normalises the values and checks every rule."""
-    for name in _LENGTHS:
-      self._set(name, rules.check_integer(name, getattr(self, name)))
-    for name in FLAGS:
-      self._set(name, rules.check_flag(name, getattr(self, name)))
-    for name, choices in CHOICES.items():
-      if name != "pad_mode" or self.pad_mode is not None:
-        rules.check_choice(name, getattr(self, name), choices)
-    self._set("floor", rules.check_floor(self.floor))
-    self._set("pad_value", rules.check_pad_value(self.pad_value))
-    self._set("window", rules.normalise_window(self.window))
-    rules.check_lengths(self.frame_length, self.frame_step, self.fft_length)
-    if self.sample_rate_hz is not None:
-      rules.check_range("sample_rate_hz", self.sample_rate_hz, 1, 2**31 - 1)
+    for field in FIELDS:
+      value = field.check(getattr(self, field.name), self)
+      object.__setattr__(self, field.name, value)
+    rules.check_fft_length(self.frame_length, self.fft_length)
+    self.window_values()  # It refuses what fits no window.
     rules.check_padding(self.padding, self.pad_mode, self.pad_value)
     rules.check_engine(
       self.engine,
@@ -141,33 +212,34 @@ class SpectrogramConfig:
       self.resolved().fft_length,
       self.trainable,
     )
-    windows.window(self.window, self.frame_length, self.periodic, self.scaling)
-
-  def _set(self, name: str, value: object) -> None:
-    object.__setattr__(self, name, value)
 
   def _values(self) -> dict[str, Any]:
-    return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    return {field.name: getattr(self, field.name) for field in FIELDS}
 
-  def resolved(self) -> SpectrogramConfig:
-    """Returns the equal config in which nothing is left to a default."""
-    changes = {}
-    if self.frame_step is None:
-      changes["frame_step"] = framing.default_frame_step(self.frame_length)
-    if self.fft_length is None:
-      changes["fft_length"] = framing.default_fft_length(self.frame_length)
-    if self.floor is None:
-      changes["floor"] = math.sqrt(1e-7)
-    if self.padding == "center" and self.pad_mode is None:
-      changes["pad_mode"] = "reflect"
-    if self.pad_mode == "constant" and self.pad_value is None:
-      changes["pad_value"] = 0.0
-    if self.engine == "auto":
-      changes["engine"] = rules.resolved_engine("auto", self.trainable)
-    # Not dataclasses.replace: that would check this valid config again.
-    result = object.__new__(SpectrogramConfig)
-    result.__dict__.update(self.__dict__, **changes)
+  def resolved(self) -> ResolvedConfig:
+    """Returns the same config with nothing left to a default."""
+    # Not the constructor: that would check this valid config again.
+    result = object.__new__(ResolvedConfig)
+    result.__dict__.update(self.__dict__, **self._derived())
     return result
+
+  def _derived(self) -> dict[str, Any]:
+    """Returns what the defaults that are left stand for, by field."""
+    return {
+      field.name: field.derive(self)
+      for field in FIELDS
+      if field.derive and getattr(self, field.name) == field.default
+    }
+
+  def window_values(self) -> np.ndarray:
+    """Returns the scaled window of a frame, float64 `[frame_length]`."""
+    return windows.window(
+      self.window,
+      self.frame_length,
+      self.periodic,
+      self.scaling,
+      self.window_length,
+    )
 
   @property
   def num_bins(self) -> int:
@@ -226,7 +298,8 @@ class SpectrogramConfig:
     - `trainable`, `engine` and `precision`: they say how the numbers are
       computed. Where training moved the kernels, no config says;
     - a field that does nothing beside the others: `floor` in a mode other than
-      "log" and "magnitude", and `periodic` where the window has no name.
+      "log" and "magnitude", `periodic` where the window has no name, and a
+      `window_length` of `frame_length`.
 
     All other fields count with their resolved values, so that a default and the
     same value written out are equal. A window counts as it is written: a name
@@ -244,12 +317,11 @@ class SpectrogramConfig:
     """
     # One line a field. A field adds none while it has its default, so that
     # fields can be added without a change to the fingerprints of today.
-    values = self.resolved()._values()
+    values, names = self.resolved()._values(), self._definition_fields()
     lines = [
       f"{field.name}={_canonical(values[field.name])}"
-      for field in dataclasses.fields(self)
-      if field.name in self._definition_fields()
-      and values[field.name] != field.default
+      for field in FIELDS
+      if field.name in names and values[field.name] != field.default
     ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
@@ -295,16 +367,21 @@ class SpectrogramConfig:
 
   def _definition_fields(self) -> set[str]:
     """Returns the fields that say what the numbers of this config mean."""
-    names = set(self._values()).difference(EXECUTION_FIELDS)
-    if self.mode not in ("log", "magnitude"):
-      names.remove("floor")
-    if not windows.is_named(self.window):
-      names.remove("periodic")
-    return names
+    config = self.resolved()
+    return {
+      field.name
+      for field in FIELDS
+      if not field.is_execution and not field.is_inert(config)
+    }
 
   def to_proto(self) -> config_pb2.SpectrogramConfig:
-    """Returns the proto; every field that is not None is set in it."""
-    return messages.from_values(self._values())
+    """Returns the proto; a None that stands for another value stays unset."""
+    values = {
+      field.name: getattr(self, field.name)
+      for field in FIELDS
+      if not field.is_unset(getattr(self, field.name))
+    }
+    return messages.from_values(values)
 
   @classmethod
   def from_proto(cls, proto: config_pb2.SpectrogramConfig) -> SpectrogramConfig:
@@ -326,10 +403,21 @@ class SpectrogramConfig:
   def to_keras(self) -> dict[str, Any]:
     """Returns the arguments of `keras.layers.STFTSpectrogram`.
 
-    `sample_rate_hz`, `engine`, `precision`, `floor`, `pad_mode` and `pad_value`
-    have no counterpart.
+    The other fields have no counterpart.
+
+    Raises:
+      ValueError: If the mode is "power", which Keras does not have.
     """
-    return {name: getattr(self, name) for name in _KERAS_FIELDS}
+    if self.mode == "power":
+      raise ValueError(
+        "mode must be one that Keras has: its 'psd' counts most bins twice. "
+        f"Got: mode={self.mode!r}."
+      )
+    return {
+      field.name: getattr(self, field.name)
+      for field in FIELDS
+      if field.in_keras
+    }
 
   @classmethod
   def from_keras(cls, config: Mapping[str, Any]) -> SpectrogramConfig:
@@ -345,7 +433,7 @@ class SpectrogramConfig:
     Raises:
       ValueError: If there is an entry that no such layer has.
     """
-    known = {field.name for field in dataclasses.fields(cls)}
+    known = {field.name for field in FIELDS}
     values = {k: v for k, v in config.items() if k not in ("name", "dtype")}
     for name in values:
       if name not in known:
@@ -358,59 +446,33 @@ class SpectrogramConfig:
     return cls(**values)
 
 
-def load_config(path: files.Path) -> SpectrogramConfig:
-  """Reads a config from a file.
+class ResolvedConfig(SpectrogramConfig):
+  """A config in which nothing is left to a default.
 
-  Args:
-    path: A file that ends in `.textproto` or `.pbtxt` (text), `.binpb` or `.pb`
-      (binary), or `.json`.
-
-  Returns:
-    The config.
-
-  Raises:
-    ValueError: If the file is not a valid config; the message starts with its
-      path.
-    OSError: If the file cannot be read.
-
-  Example:
-    >>> config = load_config("speech.textproto")
-    >>> config.frame_length, config.sample_rate_hz
-    (200, 8000)
+  Its definition is that of the config that it is made of by `resolved`.
   """
-  path = files.as_path(path)
-  return parse_config(files.read_bytes(path), path)
+
+  frame_step: int
+  fft_length: int
+  floor: float
+  window_length: int
+
+  def __post_init__(self) -> None:
+    """Fills in what is left to a default, too."""
+    super().__post_init__()
+    self.__dict__.update(self._derived())
 
 
-def parse_config(content: bytes, path: str) -> SpectrogramConfig:
-  """Returns the config that is the content of a file of this path.
-
-  Raises:
-    ValueError: As `load_config`.
-  """
-  try:
-    return SpectrogramConfig.from_proto(messages.parse(content, path))
-  except (TypeError, ValueError) as e:
-    raise ValueError(f"{files.shown(path)}: {e}") from e
-
-
-def save_config(config: SpectrogramConfig, path: files.Path) -> None:
-  """Writes a config to a file that `load_config` reads.
-
-  Args:
-    config: The config.
-    path: Where to write; the ending chooses the format, see `load_config`.
-
-  Raises:
-    ValueError: If the ending is none of these.
-    OSError: If the file cannot be written.
-
-  Example:
-    >>> save_config(SpectrogramConfig(mode="psd"), "psd.textproto")
-    >>> load_config("psd.textproto").mode
-    'psd'
-  """
-  messages.write(config.to_proto(), files.as_path(path))
+FIELDS = fields.of(SpectrogramConfig)
+CHOICES = {
+  field.name: field.kind.choices
+  for field in FIELDS
+  if isinstance(field.kind, Choice)
+}
+MODES = CHOICES["mode"]
+FLAGS = tuple(field.name for field in FIELDS if isinstance(field.kind, Flag))
+# They say how the numbers are computed; all other fields say what they mean.
+EXECUTION_FIELDS = tuple(field.name for field in FIELDS if field.is_execution)
 
 
 def _canonical(value: object) -> str:

@@ -2,7 +2,7 @@
 
 import io
 import os
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from google.protobuf import text_format
@@ -13,18 +13,21 @@ from tfspec.contract.vectors import Golden, clips
 from tfspec.spectrogram import transform
 from tfspec.storage import files
 
-# Of the archive. Exports with the first one pad spectrograms with zeros.
+# The format of the archive. Exports of format 1 pad with zeros.
 _FORMAT = 2
 
 
 def save(
   goldens: list[Golden],
   config: SpectrogramConfig,
-  file: files.Path | BinaryIO,
+  file: str | BinaryIO,
 ) -> None:
   """Writes golden vectors, and their config, into a NumPy archive."""
   text = text_format.MessageToString(config.to_proto())
-  arrays = {"format": np.array(_FORMAT), "config": np.array(text)}
+  arrays: dict[str, Any] = {
+    "format": np.array(_FORMAT),
+    "config": np.array(text),
+  }
   for golden in goldens:
     arrays[f"{golden.name}/signals"] = golden.signals
     for part, values in golden.parts.items():
@@ -62,7 +65,8 @@ def load(
     ValueError: If they are those of another config, or the file does not hold
       exactly the clips of the config, with finite transforms.
   """
-  name = name or os.fspath(file)
+  if not name:
+    name = files.shown(file) if isinstance(file, files.Path) else str(file)
   try:
     arrays = read_archive(file)
     version = int(arrays.pop("format", 1))
@@ -73,7 +77,7 @@ def load(
     raise ValueError(
       f"{name}: the file must hold golden vectors. Got: {e!r}."
     ) from e
-  # Fields of the execution too: an export is as it was written, or damaged.
+  # Compares execution fields too: an export is as it was written, or damaged.
   if version != _FORMAT:
     raise ValueError(
       f"{name}: the export must be of this version of tfspec. Got: format "
@@ -93,12 +97,13 @@ def load(
   names = transform.kernel_parts(config.mode)
   for clip, signals in clips(config).items():
     shape = (config.num_frames(len(signals)), config.num_bins)
-    parts = {part: arrays.get(f"{clip}/{part}") for part in names}
+    keys = {part: f"{clip}/{part}" for part in names}
+    parts = {part: arrays[key] for part, key in keys.items() if key in arrays}
     samples = arrays.get(f"{clip}/signals")
     if (
       samples is None
       or not np.array_equal(samples, signals)
-      or any(values is None for values in parts.values())
+      or len(parts) < len(names)
       or any(values.shape != shape for values in parts.values())
       or not all(np.all(np.isfinite(values)) for values in parts.values())
     ):

@@ -2,10 +2,10 @@
 
 The numeric contract is one number a dtype, `STFT_BOUNDS`: the largest relative
 L2 error of the transform of a frame, `||computed - exact|| / ||exact||` over
-the bins, `exact` being the transform of the samples as they are given. Both
+the bins, where `exact` is the transform of the samples as they are given. Both
 engines keep it, for frames of 16 to 4096 samples, lengths odd and even, and
-windows tapered and flat. What the rounding of results adds is in `stft_bound`,
-what each mode may be off by in `tolerance`; docs/accuracy.md has the errors as
+windows tapered and flat. `stft_bound` adds the rounding of results, and
+`tolerance` gives the bound of each mode. docs/accuracy.md has the errors as
 measured.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfspec.config import SpectrogramConfig
+from tfspec.config import ResolvedConfig, SpectrogramConfig
 
 # Relative L2 error of the real and imaginary parts of a frame, at most, before
 # they are rounded to the dtype. The short dtypes are computed in float32.
@@ -107,7 +107,7 @@ def stft_bound(dtype: str, signals_are_rounded: bool = False) -> float:
 
 
 def tolerance(
-  config: SpectrogramConfig,
+  config: ResolvedConfig,
   expected: np.ndarray,
   parts: dict[str, np.ndarray],
   dtype: str = "float32",
@@ -121,7 +121,8 @@ def tolerance(
   |---|---|
   | real, imag, stft | `d`; `||X||` is the largest of all frames |
   | magnitude | `d` |
-  | psd | `2 (2 |X| d + d^2)` |
+  | power | `2 |X| d + d^2` |
+  | psd | twice that of power |
   | log | the larger of `log(1 + d / m)` and `log(m / max(m - d, floor))` |
   | angle | `asin(d / |X|)`, or pi where `d >= |X|` |
 
@@ -142,10 +143,12 @@ def tolerance(
   if config.mode in ("real", "imag", "stft"):
     norm = np.max(norm, initial=0.0)
   off = STFT_BOUNDS[dtype] * norm
-  size, floor = np.sqrt(power), config.resolved().floor
+  size, floor = np.sqrt(power), config.floor
   clipped = np.maximum(size, floor)
-  if config.mode == "psd":
-    bound = 2 * (2 * size * off + np.square(off))
+  if config.mode in ("power", "psd"):
+    bound = 2 * size * off + np.square(off)
+    if config.mode == "psd":
+      bound = 2 * bound
   elif config.mode == "log":
     below = np.maximum(clipped - off, floor)
     bound = np.maximum(np.log1p(off / clipped), np.log(clipped / below))

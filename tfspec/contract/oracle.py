@@ -3,26 +3,43 @@
 It is slow, follows the textbook, and imports nothing of tfspec.
 """
 
+from typing import Any
+
 import numpy as np
 import scipy.signal
 
 
-def window(spec, frame_length, periodic, scaling):
+def window(
+  spec: Any,
+  frame_length: int,
+  periodic: bool,
+  scaling: str | None,
+  window_length: int | None = None,
+) -> np.ndarray:
   """Returns the scaled window, float64 `[frame_length]`."""
+  length = window_length or frame_length
   if spec is None:
-    values = np.ones(frame_length)
+    values = np.ones(length)
   elif isinstance(spec, str) or isinstance(spec[0], str):
-    values = scipy.signal.get_window(spec, frame_length, fftbins=periodic)
+    values = scipy.signal.get_window(spec, length, fftbins=periodic)
   else:
     values = np.array(spec, np.float64)
   if scaling == "density":
     values = values / np.sqrt(np.sum(values**2))
   if scaling == "spectrum":
     values = values / np.sum(np.abs(values))
-  return values
+  row = np.zeros(frame_length)
+  left = (frame_length - length) // 2
+  row[left : left + length] = values
+  return row
 
 
-def centered(signals, margin, pad_mode, pad_value):
+def centered(
+  signals: np.ndarray,
+  margin: int,
+  pad_mode: str | None,
+  pad_value: float | None,
+) -> np.ndarray:
   """Returns `[samples]` with `margin` samples more at each end."""
   if not len(signals):
     return signals
@@ -31,7 +48,8 @@ def centered(signals, margin, pad_mode, pad_value):
     return np.array([pad_value] * margin + result + [pad_value] * margin)
   # One walker before the clip, one behind it; each turns round at both ends.
   last = len(signals) - 1
-  before, behind = [], []
+  before: list[float] = []
+  behind: list[float] = []
   for start, found in ((0, before), (last, behind)):
     at, direction = start, 1 if start == 0 else -1
     while len(found) < margin:
@@ -43,8 +61,13 @@ def centered(signals, margin, pad_mode, pad_value):
 
 
 def frames(
-  signals, frame_length, frame_step, padding, pad_mode=None, pad_value=None
-):
+  signals: np.ndarray,
+  frame_length: int,
+  frame_step: int,
+  padding: str,
+  pad_mode: str | None = None,
+  pad_value: float | None = None,
+) -> np.ndarray:
   """Cuts `[samples]` into `[num_frames, frame_length]`."""
   if padding == "center":
     if not len(signals):
@@ -70,14 +93,14 @@ def frames(
 
 
 def stft(
-  signals,
-  values,
-  frame_step,
-  fft_length,
-  padding,
-  pad_mode=None,
-  pad_value=None,
-):
+  signals: np.ndarray,
+  values: np.ndarray,
+  frame_step: int,
+  fft_length: int,
+  padding: str,
+  pad_mode: str | None = None,
+  pad_value: float | None = None,
+) -> np.ndarray:
   """Returns the transform of `[samples]`, complex `[num_frames, num_bins]`."""
   rows = frames(signals, len(values), frame_step, padding, pad_mode, pad_value)
   rows = rows * values
@@ -85,13 +108,17 @@ def stft(
   return rows @ np.exp(-2j * np.pi * (turns % fft_length) / fft_length)
 
 
-def mode(spectrum, name, fft_length, floor):
+def mode(
+  spectrum: np.ndarray, name: str, fft_length: int, floor: float
+) -> np.ndarray:
   """Returns the values of a mode, `[num_frames, num_features]`."""
   size = np.abs(spectrum)
   if name == "log":
     return np.log(np.maximum(size, floor))
   if name == "magnitude":
     return np.maximum(size, floor)
+  if name == "power":
+    return size**2
   if name == "psd":
     power = size**2
     for k in range(spectrum.shape[1]):
@@ -108,7 +135,9 @@ def mode(spectrum, name, fft_length, floor):
   return np.concatenate([spectrum.real, spectrum.imag], axis=1)
 
 
-def layout(per_channel, expand_dims, data_format):
+def layout(
+  per_channel: list[np.ndarray], expand_dims: bool, data_format: str
+) -> np.ndarray:
   """Joins the channels of a clip, each `[num_frames, num_features]`."""
   if expand_dims and data_format == "channels_last":
     return np.stack(per_channel, axis=2)

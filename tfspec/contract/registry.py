@@ -6,12 +6,14 @@ here to add a case to every route.
 """
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 
-from tfspec.config import SpectrogramConfig
+from tfspec.config import MODES, SpectrogramConfig
 from tfspec.contract import bounds, oracle
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
@@ -26,15 +28,15 @@ class Golden:
   kind: str = "noise"
   dtype: str = "float32"
 
-  def proto(self):
+  def proto(self) -> Any:
     """Returns the config as a message."""
     return text_format.Parse(self.text, config_pb2.SpectrogramConfig())
 
-  def config(self):
+  def config(self) -> SpectrogramConfig:
     """Returns the config."""
     return SpectrogramConfig.from_proto(self.proto())
 
-  def signals(self):
+  def signals(self) -> np.ndarray:
     """Returns the batch in the config's data format, every element unlike."""
     random = np.random.default_rng(len(self.name) + self.shape[1])
     values = 0.3 * random.standard_normal(self.shape)
@@ -49,16 +51,20 @@ class Golden:
       values = values.transpose(0, 2, 1)
     return values.astype(np.float32)
 
-  def expected(self):
+  def expected(self) -> tuple[np.ndarray, np.ndarray]:
     """Returns the oracle's output and the tolerance of each value."""
     config = self.config().resolved()
     window = oracle.window(
-      config.window, config.frame_length, config.periodic, config.scaling
+      config.window,
+      config.frame_length,
+      config.periodic,
+      config.scaling,
+      config.window_length,
     )
     signals = in_dtype(self.signals(), self.dtype).astype(np.float64)
     if config.data_format == "channels_last":
       signals = signals.transpose(0, 2, 1)
-    outputs, limits = [], []
+    outputs, tolerances = [], []
     # A batch of none has the shape of a batch of one, but for its length.
     for clip in signals if len(signals) else np.zeros((1, *signals.shape[1:])):
       per_channel = []
@@ -75,43 +81,43 @@ class Golden:
         values = oracle.mode(
           spectrum, config.mode, config.fft_length, config.floor
         )
-        bound = bounds.tolerance(
+        tolerance = bounds.tolerance(
           config,
           values,
           {"real": spectrum.real, "imag": spectrum.imag},
           self.dtype,
         )
-        per_channel.append((values, bound))
+        per_channel.append((values, tolerance))
       joined = [
         oracle.layout(list(arrays), config.expand_dims, config.data_format)
         for arrays in zip(*per_channel, strict=True)
       ]
       outputs.append(joined[0])
-      limits.append(joined[1])
+      tolerances.append(joined[1])
     batch = len(signals)
-    return np.stack(outputs)[:batch], np.stack(limits)[:batch]
+    return np.stack(outputs)[:batch], np.stack(tolerances)[:batch]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recording(Golden):
   """A golden whose signals, `[batch, samples, channels]`, are given."""
 
-  values: np.ndarray | None = None
+  values: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
-  def signals(self):
+  def signals(self) -> np.ndarray:
     """Returns the recording in the data format of the config."""
     if self.config().data_format == "channels_first":
       return self.values.transpose(0, 2, 1)
     return self.values
 
 
-def xla_lacks(engine, dtype):
+def xla_lacks(engine: str, dtype: str) -> bool:
   """Whether XLA cannot compile it: in TensorFlow 2.16 it has no float64 FFT."""
   old = tf.__version__.startswith("2.16.")
   return old and (engine, dtype) == ("fft", "float64")
 
 
-def in_dtype(values, dtype):
+def in_dtype(values: np.ndarray, dtype: str) -> np.ndarray:
   """Rounds to a dtype that NumPy alone does not know, bfloat16 among them."""
   import ml_dtypes
 
@@ -121,20 +127,12 @@ def in_dtype(values, dtype):
 _SMALL = "frame_length: 64 frame_step: 24 "
 
 
-def _modes():
-  for mode in (
-    "LOG",
-    "MAGNITUDE",
-    "PSD",
-    "REAL",
-    "IMAG",
-    "ANGLE",
-    "STFT",
-  ):
-    for engine in ("FFT", "KERNEL"):
+def _modes() -> Iterator[Golden]:
+  for mode in map(str, MODES):
+    for engine in ("fft", "kernel"):
       yield Golden(
-        f"{mode}_{engine}".lower(),
-        f"mode: MODE_{mode} engine: ENGINE_{engine} " + _SMALL,
+        f"{mode}_{engine}",
+        f"mode: MODE_{mode.upper()} engine: ENGINE_{engine.upper()} " + _SMALL,
       )
 
 
@@ -170,6 +168,25 @@ GOLDENS = [
   Golden(
     "window_rectangular",
     "window { rectangular {} } scaling: SCALING_SPECTRUM " + _SMALL,
+  ),
+  *(
+    Golden(
+      f"window_length_{name}",
+      f"window_length: {length} {fields} " + _SMALL,
+    )
+    for name, length, fields in (
+      ("odd", 41, "mode: MODE_STFT"),
+      ("kernel", 40, "engine: ENGINE_KERNEL mode: MODE_STFT"),
+      ("center", 40, "padding: PADDING_CENTER fft_length: 64"),
+      ("same", 1, "padding: PADDING_SAME window { rectangular {} }"),
+      ("trainable", 50, "trainable: true mode: MODE_POWER periodic: true"),
+      ("whole", 64, "scaling: SCALING_SPECTRUM mode: MODE_PSD"),
+    )
+  ),
+  Golden(
+    "window_length_values",
+    "window { values { value: [1, -2, 3.5, 0.25] } } window_length: 4 "
+    "frame_length: 7",
   ),
   # Scaling.
   Golden("scaling_density", "scaling: SCALING_DENSITY mode: MODE_PSD"),

@@ -10,8 +10,8 @@ from tfspec.config import SpectrogramConfig
 from tfspec.contract import bounds
 from tfspec.contract.vectors import Golden
 
-# Of clips of one length it yields what each of them gave, any number of times,
-# in the config's layout for a mono clip.
+# For clips of one length a route yields the result of each, any number of
+# times, in the config's layout for a mono clip.
 Route = Callable[[list[Golden]], Iterable[tuple[Golden, np.ndarray]]]
 
 
@@ -42,10 +42,10 @@ class RouteResult:
 def replay(
   name: str, run: Route, config: SpectrogramConfig, goldens: list[Golden]
 ) -> RouteResult:
-  """Compares what a route gives for each clip with the golden vectors."""
+  """Compares the results of a route with the golden vectors."""
   size = bounds.size_of([golden.values(config) for golden in goldens])
   worst, compared = RouteResult(name, goldens[0].name, 0.0, 0.0), 0
-  by_length = {}
+  by_length: dict[int, list[Golden]] = {}
   for golden in goldens:
     by_length.setdefault(len(golden.signals), []).append(golden)
   for group in by_length.values():

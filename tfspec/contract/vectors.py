@@ -1,4 +1,4 @@
-"""Golden vectors: signals, and what they must give, in NumPy float64."""
+"""Golden vectors: signals, and their exact results in NumPy float64."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfspec.config import SpectrogramConfig
+from tfspec.config import ResolvedConfig, SpectrogramConfig
 from tfspec.contract import bounds
 from tfspec.spectrogram import layouts, transform
 from tfspec.spectrogram import module as spectrogram_lib
@@ -29,7 +29,7 @@ class Golden:
 
   def values(self, config: SpectrogramConfig) -> np.ndarray:
     """Returns the values of the mode, float64 `[num_frames, num_features]`."""
-    return _mode(self.parts, config)
+    return _mode(self.parts, config.resolved())
 
   def expected(self, config: SpectrogramConfig) -> np.ndarray:
     """Returns the output in the config's layout, float64."""
@@ -38,16 +38,15 @@ class Golden:
   def tolerance(self, config: SpectrogramConfig) -> np.ndarray:
     """Returns the largest allowed error of each value of `expected`."""
     values = self.values(config)
-    return layouts.arrange_mono(
-      bounds.tolerance(config, values, self.parts), config
-    )
+    bound = bounds.tolerance(config.resolved(), values, self.parts)
+    return layouts.arrange_mono(bound, config)
 
 
 def clips(config: SpectrogramConfig) -> dict[str, np.ndarray]:
   """Returns the clips of the golden vectors by name, float32 `[samples]`.
 
-  In each every sample differs from its neighbours, but for silence and the
-  impulse; the same bits on every machine.
+  Every sample differs from its neighbours, except in silence and the impulse.
+  The bits are the same on every machine.
   """
   config = config.resolved()
   length = config.frame_length + 5 * config.frame_step + 3
@@ -89,7 +88,7 @@ def golden(
   config: SpectrogramConfig,
   kernels: Mapping[str, np.ndarray],
 ) -> Golden:
-  """Returns one clip with its transform, computed by none of the engines.
+  """Returns one clip with its transform, computed without any engine.
 
   Args:
     name: What the clip is.
@@ -106,21 +105,21 @@ def golden(
       for part, kernel in kernels.items()
     }
   else:
-    spectra = np.fft.rfft(frames * transform.window(config), config.fft_length)
+    spectra = np.fft.rfft(frames * config.window_values(), config.fft_length)
     both = {"real": spectra.real, "imag": spectra.imag}
     parts = {part: both[part] for part in transform.kernel_parts(config.mode)}
   return Golden(name, signals, parts)
 
 
-def _frames(signals: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
+def _frames(signals: np.ndarray, config: ResolvedConfig) -> np.ndarray:
   """Returns the frames of `[samples]`, `[num_frames, frame_length]`."""
   count = config.num_frames(len(signals))
   if config.padding == "center" and len(signals):
     margin = config.frame_length // 2
-    values = {}
     if config.pad_mode == "constant":
-      values["constant_values"] = config.pad_value
-    signals = np.pad(signals, margin, config.pad_mode, **values)
+      signals = np.pad(signals, margin, constant_values=config.pad_value or 0.0)
+    else:
+      signals = np.pad(signals, margin, "reflect")
   covered = max(count - 1, 0) * config.frame_step + config.frame_length
   missing = max(covered - len(signals), 0)
   before = missing // 2 if config.padding == "same" else 0
@@ -129,11 +128,8 @@ def _frames(signals: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
   return signals[starts + np.arange(config.frame_length)]
 
 
-def _mode(
-  parts: dict[str, np.ndarray], config: SpectrogramConfig
-) -> np.ndarray:
+def _mode(parts: dict[str, np.ndarray], config: ResolvedConfig) -> np.ndarray:
   """Returns the values of the mode, `[num_frames, num_features]`."""
-  config = config.resolved()
   if config.mode in ("real", "imag"):
     return parts[config.mode]
   real, imag = parts["real"], parts["imag"]
@@ -141,9 +137,12 @@ def _mode(
     return np.concatenate([real, imag], axis=-1)
   if config.mode == "angle":
     return np.arctan2(imag, real)
+  power = np.square(real) + np.square(imag)
+  if config.mode == "power":
+    return power
   if config.mode == "psd":
     bins = np.arange(config.num_bins)
     is_single = (bins == 0) | (2 * bins == config.fft_length)
-    return np.where(is_single, 1, 2) * (np.square(real) + np.square(imag))
+    return np.where(is_single, 1, 2) * power
   size = np.maximum(np.hypot(real, imag), config.floor)
   return np.log(size) if config.mode == "log" else size

@@ -1,4 +1,8 @@
-"""Spectrograms in `tf.data`: reading, mapping, preparing."""
+"""Spectrograms in `tf.data`: reading, mapping, preparing.
+
+Imports `spectrogram`, `view` and what is above them. Start at `dataset`;
+`prepare` turns a folder of WAV files into TFRecords, `records` reads them.
+"""
 
 from tfspec.data.audio import load_wav
 from tfspec.data.dataset import (

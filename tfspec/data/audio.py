@@ -18,16 +18,17 @@ def load_wav(
   Args:
     path: Path of the file on any file system that TensorFlow reads: a string,
       bytes, a path or a scalar string tensor.
-    channels: How many channels the file must have, or None for any. With it
-      the number of channels, and so the shape of spectrograms, is static, as
-      most Keras models want it.
+    channels: How many channels the file must have, or None for any. A number
+      makes the number of channels static, and so the shape of spectrograms, as
+      most Keras models need it.
     sample_rate_hz: The sample rate that the file must have, or None for any.
     return_missing: Whether to return how many samples a cut file misses.
 
   Returns:
-    Signals, float32 `[samples, channels]`, to be transposed for a config with
-    channels first, and the sample rate in hertz, an int32 scalar. With
-    `return_missing` a third, the missing samples; see `tfspec.decode_wav`.
+    The signals, float32 `[samples, channels]`, and the sample rate in hertz, an
+    int32 scalar. With `return_missing` a third value, the number of missing
+    samples; see `tfspec.decode_wav`. For a config with channels first,
+    transpose the signals.
 
   Raises:
     tf.errors.NotFoundError: If there is no such file.

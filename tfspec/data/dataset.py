@@ -19,24 +19,24 @@ def spectrogram_fn(
 ) -> Callable[..., Any]:
   """Returns a function for `tf.data.Dataset.map`.
 
-  An element is a waveform, a tuple that starts with one, or with `key` a dict
-  (or a tuple that starts with a dict) that holds one. The waveform is replaced
-  by its spectrogram; everything else passes through. Clips of all lengths share
-  one trace if the dataset leaves their length open.
+  Without `key` an element is a waveform, or a tuple that starts with one. With
+  `key` it is a dict that holds one, or a tuple that starts with such a dict.
+  The function replaces the waveform by its spectrogram, and passes on
+  everything else. Clips of all lengths share one trace if the dataset leaves
+  their length open.
 
-  A `tf.train.Checkpoint` can save an iterator of the mapped dataset, unless
-  kernels are trained, or the function is called by a `tf.function`: `tf.data`
-  refuses to save these, if not told otherwise by
-  `tf.data.Options.experimental_external_state_policy`.
+  A `tf.train.Checkpoint` can save an iterator of the mapped dataset. It cannot
+  if the kernels are trained, or if a `tf.function` calls the function, unless
+  `tf.data.Options.experimental_external_state_policy` allows it.
 
   Args:
-    config: What to compute. A `Spectrogram` where kernels were trained.
+    config: What to compute: a config, or a `Spectrogram` with trained kernels.
     key: The name of the waveform in elements that are dicts.
     lengths_key: The name of the lengths beside it, for clips that are padded at
-      their end: the valid samples of each, integers `[batch]`. They are
-      replaced by the number of frames of each. The lengths of a tuple are not
-      seen: for `(signals, lengths)` map the `Spectrogram` itself.
-    padding_value: With lengths, what stands behind the frames of a clip. None:
+      their end: the valid samples of each, integers `[batch]`. The number of
+      frames of each takes their place. The function does not see lengths in a
+      tuple: for `(signals, lengths)` map the `Spectrogram` itself.
+    padding_value: The value behind the frames of a clip, with lengths. None:
       the value of silence, `config.silence`.
 
   Returns:
@@ -102,15 +102,14 @@ def bucket_by_length(
   lengths_key: str = "lengths",
   drop_remainder: bool = False,
 ) -> tf.data.Dataset:
-  """Batches clips of like length, each batch padded to one of few lengths.
+  """Batches clips of similar length, and pads them to one of few lengths.
 
-  A function that XLA compiles for the shape of its arguments is then compiled
-  once a boundary, not once a length. A batch is returned when it is full, so
-  that the order of the clips changes.
+  XLA then compiles a function once for each boundary, not once for each length.
+  A batch is returned when it is full, so that the order of the clips changes.
 
-  With a single boundary and `drop_remainder` the shape of the batches is known
-  before they come, as a TPU needs it, unless anything else in an element has an
-  unknown one.
+  With a single boundary and `drop_remainder` the shape of the batches is
+  static, as a TPU needs it, unless another part of an element has an unknown
+  shape.
 
   Args:
     dataset: Elements as `spectrogram_fn` takes them: a waveform, a tuple that
@@ -120,15 +119,15 @@ def bucket_by_length(
     batch_size: Clips in a batch.
     key: The name of the waveform in elements that are dicts.
     lengths_key: The name that the lengths get in elements that are dicts.
-    drop_remainder: True leaves out what remains at the end of the dataset, for
-      each boundary fewer than `batch_size` clips. False gives them as smaller
-      batches: up to one more shape a boundary.
+    drop_remainder: True drops the clips that remain at the end of the dataset,
+      fewer than `batch_size` for each boundary. False returns them as smaller
+      batches, which adds up to one shape for each boundary.
 
   Returns:
     A dataset of `(signals, lengths)`, of `(signals, lengths, *rest)`, or of
-    dicts that hold both. Signals are `[batch, boundary, channels]`, behind the
-    end of a clip 0; lengths are int32 `[batch]`, ready for the `lengths` of
-    `tfspec.Spectrogram`. All else is padded as `padded_batch` does.
+    dicts that hold both. Signals are `[batch, boundary, channels]`, padded with
+    0. Lengths are int32 `[batch]`, ready for the `lengths` of
+    `tfspec.Spectrogram`. The method `padded_batch` pads all else.
 
   Raises:
     ValueError: If boundaries are not rising positive integers, or the batch
@@ -196,10 +195,10 @@ def padded_batch(
   padding_value: float | None = None,
   drop_remainder: bool = False,
 ) -> tf.data.Dataset:
-  """Batches spectrograms, each filled up with silence to the longest one.
+  """Batches spectrograms, and pads each with silence to the longest one.
 
-  The method of `tf.data.Dataset` of that name would fill them up with 0, which
-  in mode "log" is loud, and lose their numbers of frames.
+  The method `padded_batch` of `tf.data.Dataset` pads with 0, which is loud in
+  mode "log", and does not return the numbers of frames.
 
   Args:
     dataset: Elements as `spectrogram_fn` makes them of single clips, or those
@@ -208,7 +207,7 @@ def padded_batch(
     config: The config of the spectrograms.
     batch_size: Spectrograms in a batch.
     key: The name of the spectrogram in elements that are dicts.
-    padding_value: What stands behind the frames of a clip. None: the value of
+    padding_value: The value behind the frames of a clip. None: the value of
       silence, `config.silence`.
     drop_remainder: True leaves out the last batch if it is smaller.
 
@@ -220,8 +219,8 @@ def padded_batch(
     else.
 
   Raises:
-    ValueError: If the elements are no spectrograms of single clips, or not all
-      clips are known to have the same channels.
+    ValueError: If an element is no spectrogram of a single clip, or the number
+      of channels is not static.
     TypeError: If an element is a dict and `key` is missing, or the other way
       round.
 

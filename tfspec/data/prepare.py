@@ -39,22 +39,23 @@ def prepare(
   "shape", "source", "sample_rate_hz"), `config.textproto`, `manifest.jsonl`
   with a row for every input file, written or skipped with the reason,
   `contact_sheet.png` if matplotlib is installed, and `sha256sums.txt`. Until
-  then its name ends in `.partial`. Where a file system cannot rename
-  a folder at once, as in object stores, its files appear one by one.
+  then its name ends in `.partial`. Some file systems, such as object stores,
+  cannot rename a folder at once: its files then appear one by one.
 
   The shards of the same files and config have the same bytes in every run with
   the same TensorFlow on the same kind of machine.
 
   Args:
     input_folder: Folder; every `*.wav` below it is read, in sorted order, and
-      every other file is listed as skipped. Links to folders are not followed.
+      every other file is listed as skipped. It does not follow links to
+      folders.
     output_folder: Folder that does not exist yet. It may be below the input.
     config: What to compute; not trainable.
     shard_bytes: Size at which a shard is closed.
     workers: Number of files in work at a time; fewer if they are long, so that
       memory stays bounded by the longest.
-    max_skipped: The share of the `*.wav` files that may be skipped. If more
-      are, the run fails as soon as that is certain, and lists the files skipped
+    max_skipped: The share of the `*.wav` files that may be skipped. The run
+      fails as soon as it is certain that more are, and lists the files skipped
       so far in `OUTPUT.skipped.jsonl`, beside the output.
     progress: Stream for a progress line, or None.
 
@@ -152,7 +153,7 @@ def _write(
         "channels": clip.channels,
         "sample_rate_hz": clip.sample_rate_hz,
       }
-      sheet.offer(clip, config)
+      sheet.offer(clip, clip.values, config)
     rows.append(row)
     bar.add(seconds)
     if num_skipped > most_skipped or num_skipped == num_wavs:
@@ -218,18 +219,21 @@ class _Sheet:
     self._every = 1
     self._offered = 0
 
-  def offer(self, clip: Clip, config: SpectrogramConfig) -> None:
+  def offer(
+    self, clip: Clip, values: np.ndarray, config: SpectrogramConfig
+  ) -> None:
     """Takes one clip in so many, and ever fewer as they get more."""
     if self._offered % self._every == 0:
       step = config.resolved().frame_step
       frames = int(_SHEET_SECONDS * clip.sample_rate_hz / step) + 1
       axis = layouts.time_axis(config) - 1
-      some = range(min(frames, clip.values.shape[axis]))
-      values = np.take(clip.values, some, axis)
+      some = range(min(frames, values.shape[axis]))
       title = clip.source
       if clip.channels > 1:
         title += f" (channel 1 of {clip.channels})"
-      self._panels.append(plot.Panel(title, values, clip.sample_rate_hz))
+      self._panels.append(
+        plot.Panel(title, np.take(values, some, axis), clip.sample_rate_hz)
+      )
     self._offered += 1
     if len(self._panels) >= 2 * _SHEET_CLIPS:
       self._panels = self._panels[::2]

@@ -17,7 +17,7 @@ from tfspec.storage import files
 
 # A protocol buffer, and so a tf.train.Example, ends at 2 GiB.
 _MAX_EXAMPLE_BYTES = 1 << 30
-# Of the signals and spectrograms that are in work or wait to be written.
+# The signals and spectrograms that are in work or wait to be written.
 _BYTES_IN_WORK = 256 << 20
 
 
@@ -59,7 +59,9 @@ def clips(
       return Clip(source, reason=_reason(e))
 
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-    waiting = collections.deque()
+    waiting: collections.deque[tuple[concurrent.futures.Future[Clip], int]] = (
+      collections.deque()
+    )
     in_work = 0
     for source in sources:
       size = _estimated_bytes(os.path.join(folder, source), config)
@@ -90,7 +92,7 @@ def _estimated_bytes(path: str, config: SpectrogramConfig) -> int:
 def _computation(
   config: SpectrogramConfig,
 ) -> Callable[[str, bytes], Clip]:
-  """Returns what makes the result of a file of its name and contents."""
+  """Returns a function from the name and contents of a file to its result."""
 
   @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
   def decode(contents: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -104,7 +106,8 @@ def _computation(
   def compute(source: str, contents: bytes) -> Clip:
     signals, sample_rate_hz, missing = decode(contents)
     del contents
-    samples, channels = layouts.samples_and_channels(signals.shape, config)
+    sizes = layouts.samples_and_channels(signals.shape.as_list(), config)
+    samples, channels = map(int, sizes)
     missing = int(missing)
     frames = config.num_frames(samples)
     size = 4 * frames * config.num_features * channels

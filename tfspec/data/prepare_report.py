@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from tfspec.data import records
 from tfspec.storage import files
 
-# What helps, by words of the rule that a file broke.
+# Advice, by words of the rule that a file broke.
 _HELP = {
   "the sample rate must be": (
     "Resample them, or prepare each rate into a dataset of its own."
@@ -22,7 +22,7 @@ _HELP = {
   "cannot be read": "Look at the permissions, and where links lead.",
 }
 _MOST_VALUES = 3
-# Before that, the time left would be a guess.
+# An earlier estimate of the time left would be a guess.
 _FIRST_ESTIMATE_SECONDS = 5.0
 _FIRST_ESTIMATE_SHARE = 0.02
 
@@ -44,7 +44,7 @@ class Summary:
       values found in them, one of their names, and what helps.
     cut_short: How many of the clips that were written have fewer samples than
       the header of their file promises.
-    missing_samples: The samples a channel that these are short of, in all.
+    missing_samples: How many samples a channel these lack, in all.
   """
 
   output_folder: str
@@ -156,7 +156,7 @@ class Progress:
 
   def close(self) -> None:
     """Leaves the line of a terminal."""
-    if self._is_terminal:
+    if self._stream is not None and self._is_terminal:
       self._stream.write("\n")
 
   def _line(self, seconds: float) -> str:

@@ -16,7 +16,7 @@ from tfspec.storage.wire_format import field, field_start, varint
 
 CONFIG_FILE = "config.textproto"
 MANIFEST_FILE = "manifest.jsonl"
-# What a TFRecord file has around each record: its length and two checksums.
+# A TFRecord file has a length and two checksums around each record.
 _FRAME_BYTES = 16
 
 
@@ -76,8 +76,8 @@ class ShardWriter:
 def serialize(values: np.ndarray, source: str, sample_rate_hz: int) -> bytes:
   """Returns a `tf.train.Example` in its wire format.
 
-  It is put together by hand: a `FloatList` takes its values one by one, and a
-  message writes its features in an order that differs from process to process.
+  It is built by hand: a `FloatList` takes its values one by one, and a message
+  writes its features in an order that differs from process to process.
 
   Args:
     values: The spectrogram, float32.
@@ -123,8 +123,8 @@ def read_examples(
     A dataset of dicts, in the order of the manifest: "spectrogram" (float32, in
     the layout of the config), "source" (string, the path of the audio file
     below the input folder) and "sample_rate_hz" (int64). The number of bins is
-    static if all clips have the same channels. The dataset may be distributed
-    by a `tf.data` service with any sharding. Its cardinality is therefore
+    static if all clips have the same channels. A `tf.data` service may
+    distribute the dataset with any sharding. Its cardinality is therefore
     unknown: a worker that counted its own examples would miss the others'.
 
   Raises:
@@ -145,7 +145,7 @@ def read_examples(
   folder = files.as_path(path)
   stored = load_config(os.path.join(folder, CONFIG_FILE))
   differences = config.differences(stored) if config else {}
-  if differences:
+  if config and differences:
     raise ValueError(
       "config must be the one that the examples were made with. Got: "
       f"{rules.listed(differences, files.shown(folder))} (fingerprints "
@@ -176,14 +176,14 @@ def read_examples(
 def _shard_paths(folder: str, written: list[dict[str, Any]]) -> list[bytes]:
   """Returns the paths of the shards in order, each of the size it must have.
 
-  A record that is damaged fails when it is read. One that is lost does not.
+  Reading fails at a damaged record, but does not notice a lost one.
   """
   if not all("record_bytes" in row for row in written):
     raise ValueError(
       f"{files.shown(folder)} must be of this version of tfspec. Got: no "
       f"record_bytes in {MANIFEST_FILE}, as in older ones: prepare it again."
     )
-  sizes = collections.Counter()
+  sizes: collections.Counter[str] = collections.Counter()
   for row in written:
     sizes[row["shard"]] += row["record_bytes"]
   paths = []

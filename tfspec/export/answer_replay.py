@@ -1,4 +1,4 @@
-"""What `verify` replays, and how far the answers are off."""
+"""Replays the answers of Keras, and measures how far a route is off."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -14,9 +14,9 @@ from tfspec.export import answers as answers_lib
 from tfspec.export import requests
 from tfspec.export.answers import Answer, Answers
 
-# In the place of samples behind the end of a clip.
+# The padding of clips.
 _RUBBISH = np.nan
-# By name, what a signature or a file gives for some clips.
+# Returns the outputs of a signature or a file for some clips, by name.
 Run = Callable[[list[Answer]], Mapping[str, tf.Tensor | np.ndarray]]
 
 
@@ -26,10 +26,11 @@ def served_answers(
   shape: list[int | None],
   answers: Answers,
 ) -> list[RouteResult]:
-  """Compares what each signature answers with what Keras did at the export.
+  """Compares the answers of each signature with those of Keras at the export.
 
-  Each clip is sent alone, then all in batches of unlike lengths with rubbish
-  behind their ends. A clip that Keras does not answer must be refused.
+  It sends each clip alone, then all in batches of different lengths with
+  rubbish in the padding. A signature must refuse a clip that Keras does not
+  answer.
 
   Args:
     config: The config of the layer in the model.
@@ -73,7 +74,7 @@ def _fits(clip: Answer, signature: str, least: int) -> bool:
   """Returns whether a clip can be sent to a signature."""
   if signature == "pcm16":
     return requests.fits_pcm16(clip.signals)
-  # What the model refuses behind its layer, the layer itself does not.
+  # The layer itself accepts clips that the model refuses behind it.
   is_short = len(clip.signals) < least
   return signature != "spectrogram" or is_short or clip.outputs is not None
 
@@ -85,18 +86,18 @@ def replay_answers(
   is_inside: bool = False,
   fill: float = 0.0,
 ) -> RouteResult:
-  """Compares what a model gives for batches of clips with what Keras gave.
+  """Compares the outputs of a model for batches of clips with those of Keras.
 
   Args:
     route: Name of the route.
     run: Returns the outputs for a batch.
     batches: The batches; a clip that Keras does not answer is alone in its own.
     is_inside: Whether the outputs are those of the layer, not of the model.
-    fill: What outputs are filled up with, where a batch has longer ones.
+    fill: The padding of outputs, where a batch has longer ones.
   """
 
   def stored(clip: Answer) -> answers_lib.Values:
-    return clip.inside if is_inside else clip.outputs
+    return clip.inside if is_inside else clip.outputs or {}
 
   answered = [c for batch in batches for c in batch if c.outputs is not None]
   sizes = {

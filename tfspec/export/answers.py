@@ -1,8 +1,8 @@
 """What a Keras model answers to clips, as it was when it was exported.
 
-The answer to a clip is what Keras gives for that clip by itself: not in a
-batch, and not through any code of an export. Stored beside an export, the
-answers are what its signatures are held against.
+The answer to a clip is what Keras gives for that clip by itself, without a
+batch and without any code of an export. The answers are stored beside an
+export, and its signatures are compared with them.
 """
 
 import dataclasses
@@ -18,13 +18,14 @@ from tfspec.config import SpectrogramConfig
 from tfspec.contract import bounds
 from tfspec.export.sources import Exportable
 
-# What an answer may be off by, relative to the largest value of its output:
+# The largest error of an answer, relative to the largest value of its output:
 # another machine adds in another order.
 BOUND = 1e-4
 
-# Of the archive. The first one came with exports that put a mask into models.
+# The format of the archive. Format 1 came with exports that put a mask into
+# models.
 _FORMAT = 2
-# A model that does not answer this many samples needs to be told how many.
+# If a model does not answer this many samples, the user must say how many.
 _MOST_SEARCHED = 1 << 20
 
 Values = Mapping[str, np.ndarray]
@@ -43,7 +44,7 @@ class Answer:
     signals: Float32 `[samples]`, values that 16 bits can hold.
     outputs: Its outputs by name, without a batch axis; None if the clip is
       refused.
-    inside: What the layer gives inside the model, "spectrogram" and
+    inside: The outputs of the layer inside the model, "spectrogram" and
       "num_frames"; empty if no signature gives it.
   """
 
@@ -82,10 +83,10 @@ class Answers:
       is_full = (len(batch) + 1) * samples > self.max_samples
       if batch and (is_full or samples > 8 * longest > 0):
         yield batch
-        # Of a clip that is far longer, one mate is enough.
+        # One mate is enough for a clip that is far longer.
         batch = batch[:1] if 2 * samples <= self.max_samples else []
       longest = samples
-      # The longest is not the last, so that rows come in no order of lengths.
+      # The longest is not the last: rows must not be sorted by length.
       batch.insert(len(batch) // 2, clip)
     if batch:
       yield batch
@@ -104,7 +105,7 @@ def clips(
     min_samples: The shortest clip that the model answers.
     samples: The most samples of a clip, None if there is no limit.
     long_samples: The samples of a clip that is far longer than the others, so
-      that they are padded far; 0 if there shall be none.
+      that their padding is long; 0 for no such clip.
 
   Returns:
     Clips of several lengths and levels, the same bits on every machine. One of
@@ -141,12 +142,12 @@ def clips(
 
 
 def alone(exported: Exportable, signals: np.ndarray) -> tuple[Values, Values]:
-  """Returns what the model gives for one clip by itself, and what its layer.
+  """Returns the outputs of the model for one clip, and those of its layer.
 
   Args:
     exported: The model.
     signals: `[samples]`. A model of a fixed number of samples gets the clip
-      filled up with zeros.
+      padded with zeros.
 
   Returns:
     The outputs and `Exportable.inside`, without a batch axis.
@@ -184,16 +185,17 @@ def alone(exported: Exportable, signals: np.ndarray) -> tuple[Values, Values]:
 def make(
   exported: Exportable, signals: Mapping[str, np.ndarray], min_samples: int = 0
 ) -> list[Answer]:
-  """Returns clips with their answers; refused ones without.
+  """Returns clips with their answers, and refused ones without.
 
   Args:
     exported: The model.
     signals: The clips by name.
-    min_samples: Shorter clips are refused without being asked.
+    min_samples: The model is not asked shorter clips: they are refused.
   """
   result = []
   for name, clip in signals.items():
-    outputs, inside = None, {}
+    outputs: Values | None = None
+    inside: Values = {}
     if len(clip) >= min_samples:
       try:
         outputs, inside = alone(exported, clip)
@@ -206,7 +208,7 @@ def make(
 def least_samples(exported: Exportable) -> int:
   """Returns the least number of samples that the model answers.
 
-  It is taken for granted that a model which answers some samples answers more.
+  This assumes that a model which answers some length answers all longer ones.
 
   Raises:
     ValueError: If it answers none that was tried.
@@ -250,7 +252,7 @@ def check_answered(
 ) -> None:
   """Checks that the model answers a clip, and the same in a graph.
 
-  Some layers give memory that nobody wrote, where a graph has an error.
+  Some layers return uninitialised memory where a graph raises an error.
 
   Raises:
     NoAnswerError: If it does not.
@@ -271,10 +273,10 @@ def deviation(
   """Returns how far an output of one row is off.
 
   Args:
-    found: The output, perhaps filled up to that of a longer row.
+    found: The output, perhaps padded to that of a longer row.
     expected: What the model gave for the clip alone.
     size: The largest value of the output.
-    fill: What `found` is filled up with.
+    fill: The padding of `found`.
 
   Returns:
     The largest difference relative to `size`; infinite if a value is not
@@ -296,7 +298,7 @@ def deviation(
 
 def save(answers: Answers, file: str | BinaryIO) -> None:
   """Writes answers into a NumPy archive."""
-  arrays = {
+  arrays: dict[str, Any] = {
     "format": np.array(_FORMAT),
     "max_samples": np.array(answers.max_samples),
     "row_samples": np.array(answers.row_samples),

@@ -34,12 +34,12 @@ ENDING = ".tflite"
 
 _FINGERPRINT_ASSET = "fingerprint.txt"
 _SUM_ASSET = "sha256.txt"
-# What the sum is that of the file with, in its place.
+# The sum is that of the file with this text in its place.
 _NO_SUM = b"SHA-256 of this file with this text in its place".ljust(64, b".")
 _SIGNATURE = "serving_default"
-# Of the metadata entries that are tfspec's.
+# The names of tfspec's metadata entries start with it.
 _PREFIX = "tfspec/"
-# Where in Python a message of the converter comes from: in itself, mostly.
+# The place in Python that a message of the converter names.
 _LOCATION = re.compile(r"\S+:\d+:\d+: (error: )?")
 
 
@@ -56,27 +56,26 @@ def export_litert(
   batch, and `num_frames`, int32 `[batch]`. With `channels` the signals are
   `[batch, samples, channels]`, or with channels first
   `[batch, channels, samples]`. Batch and samples are free: the interpreter is
-  resized to them. A Keras model gives what it returns instead: `predictions`,
-  or the names that it gives its outputs.
+  resized to them. A Keras model returns its own outputs instead: `predictions`,
+  or the names that it gives them.
 
-  All operators are builtin ones, in float32. LiteRT transforms powers of two
-  alone: other lengths are computed by the kernel engine, with the same error
-  bound, in a file as large as the kernels. `precision` is about devices that
-  round the operands of products, which LiteRT on a CPU does not.
+  All operators are builtin ones, in float32. LiteRT has Fourier transforms of
+  powers of two only. The kernel engine computes other lengths, with the same
+  error bound, in a file as large as the kernels. `precision` has no effect:
+  LiteRT on a CPU does not round the operands of products.
 
-  The file carries the config and its fingerprint, its own SHA-256 sum, and of
-  trained kernels golden vectors, of a Keras model predictions: with them
-  `tfspec.verify` proves later that it computes what it should. It appears when
-  it is complete.
+  The file carries the config, its fingerprint and its own SHA-256 sum. It also
+  carries golden vectors of trained kernels, and predictions of a Keras model.
+  With them `tfspec.verify` proves later that the file computes what it should.
+  The file appears when it is complete.
 
   Args:
-    source: What to export: a config; a `Spectrogram` where kernels were
-      trained; or a Keras model with one `tfspec.layers.STFTSpectrogram`, which
-      takes a batch of signals. One that takes `lengths` too gets those of whole
-      rows.
+    source: What to export: a config; a `Spectrogram`, say with trained kernels;
+      or a Keras model with one `tfspec.layers.STFTSpectrogram`, which takes a
+      batch of signals. If it takes `lengths` too, all rows are whole.
     path: File that does not exist yet and ends in `.tflite`.
     channels: Channels of the signals, or None for mono without a channels axis.
-      A Keras model says it itself.
+      A Keras model has its own number.
 
   Raises:
     FileExistsError: If the path exists.
@@ -132,7 +131,7 @@ def load_config(path: files.Path) -> SpectrogramConfig:
 
 
 def assets(path: files.Path) -> dict[str, bytes]:
-  """Returns what a `.tflite` file carries of tfspec, by name."""
+  """Returns the assets of tfspec in a `.tflite` file, by name."""
   identifier = litert_schema.IDENTIFIER
   content = _read(path)
   try:
@@ -206,8 +205,8 @@ def signals_shape(interpreter: Any) -> list[int | None]:
 def run(interpreter: Any, signals: np.ndarray) -> dict[str, np.ndarray]:
   """Returns the outputs for a batch by name.
 
-  Unlike LiteRT's own signature runner it returns outputs without values, as
-  clips shorter than a frame have them.
+  It returns empty outputs too, as of clips shorter than a frame. LiteRT's own
+  signature runner does not.
 
   Args:
     interpreter: What `interpreter` returned.
@@ -279,10 +278,10 @@ def _device_config(exported: Exportable) -> SpectrogramConfig:
   config = exported.spectrogram.config
   resolved = config.resolved()
   length = resolved.fft_length
-  changes = {}
+  changes: dict[str, Any] = {}
   if config.precision != "default":
     changes["precision"] = "default"
-  # Of one sample, the transform of LiteRT is silently wrong.
+  # The transform of one sample is silently wrong in LiteRT.
   if resolved.engine == "fft" and (length < 2 or length & (length - 1)):
     changes["engine"] = "kernel"
   if changes and exported.model is not None:
@@ -302,7 +301,7 @@ def _convert(program: _Program) -> bytes:
     [function], program
   )
   converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-  # They are refused here, by their names.
+  # tfspec refuses them here, by their names.
   converter.allow_custom_ops = True
   try:
     content = converter.convert()

@@ -1,8 +1,10 @@
 """The model card of an export: what its operator must know, in Markdown."""
 
+from typing import Any
+
 import tensorflow as tf
 
-from tfspec.config import SpectrogramConfig
+from tfspec.config import ResolvedConfig, SpectrogramConfig
 from tfspec.version import __version__
 
 # What a value is, X being the transform.
@@ -14,13 +16,14 @@ FORMULAS = {
   "imag": "Im X",
   "angle": "atan2(Im X, Re X), in radians",
   "stft": "all Re X, then all Im X",
+  "power": "|X|^2",
 }
 
 
 def model_card(
   name: str,
   config: SpectrogramConfig,
-  functions: dict[str, tf.types.experimental.PolymorphicFunction],
+  functions: dict[str, Any],
   limits: dict[str, int | str],
   batching: str | None = None,
 ) -> str:
@@ -31,8 +34,8 @@ def model_card(
     config: Config of its spectrogram.
     functions: The signatures.
     limits: What a request may hold, by name.
-    batching: How the rows of a request share calls of a Keras model, in a
-      sentence; None for a spectrogram.
+    batching: A sentence on how the rows of a request share calls of a Keras
+      model; None for a spectrogram.
 
   Returns:
     Markdown.
@@ -139,14 +142,17 @@ def _of_model(batching: str | None) -> list[str]:
   ]
 
 
-def _window(config: SpectrogramConfig) -> str:
-  if isinstance(config.window, tuple) and len(config.window) > 8:
-    return f"{len(config.window)} given values"
+def _window(config: ResolvedConfig) -> str:
   kind = "periodic" if config.periodic else "symmetric"
-  return "none" if config.window is None else f"{config.window}, {kind}"
+  text = "none" if config.window is None else f"{config.window}, {kind}"
+  if isinstance(config.window, tuple) and len(config.window) > 8:
+    text = f"{len(config.window)} given values"
+  if config.window_length < config.frame_length:
+    text += f"; {config.window_length} samples in the middle of the frame"
+  return text
 
 
-def _bins(config: SpectrogramConfig) -> str:
+def _bins(config: ResolvedConfig) -> str:
   if config.sample_rate_hz is None:
     return f"bin k at k / {config.fft_length} cycles per sample"
   return f"bin k at k {config.sample_rate_hz / config.fft_length:g} Hz"

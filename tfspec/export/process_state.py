@@ -1,4 +1,4 @@
-"""What a process has switched on must not decide what an export computes."""
+"""Keeps the settings of a process out of what an export computes."""
 
 import contextlib
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-# Of options of the process, which threads share.
+# Guards the options of the process, which all threads share.
 _LOCK = threading.RLock()
 
 
@@ -14,8 +14,8 @@ _LOCK = threading.RLock()
 def graphs_run() -> Iterator[None]:
   """Lets functions run as graphs, and by XLA only where they ask for it.
 
-  So it is also where `tf.config.run_functions_eagerly` or
-  `tf.config.optimizer.set_jit` is on.
+  This holds where `tf.config.run_functions_eagerly` or
+  `tf.config.optimizer.set_jit` is on, too.
   """
   eagerly = tf.config.functions_run_eagerly()
   jit = tf.config.optimizer.get_jit()
@@ -34,9 +34,9 @@ def graphs_run() -> Iterator[None]:
 def unfused() -> Iterator[None]:
   """Keeps functions from fusing operations, if they are called inside.
 
-  The function that is called must be `_noinline`. Operations that are fused
-  round once where code that runs eagerly rounds twice: in float32 that is
-  nothing, in bfloat16 half a percent.
+  The function that is called must be `_noinline`. A fused operation rounds once
+  where eager code rounds twice. The difference is nothing in float32, and half
+  a percent in bfloat16.
   """
   with _LOCK:
     options = tf.config.optimizer.get_experimental_options()

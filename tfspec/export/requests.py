@@ -1,4 +1,4 @@
-"""What goes over the wire to a served model, and what warms it up."""
+"""Requests to a served model, and those that warm it up."""
 
 import os
 import struct
@@ -66,7 +66,7 @@ def rows(
     shape: Shape of the input `signals` of the served model. A fixed number of
       samples cuts the clips.
     config: The config.
-    behind: What stands behind the end of shorter clips.
+    behind: The padding of shorter clips.
 
   Returns:
     What the model takes as `signals`.
@@ -80,7 +80,7 @@ def rows(
     row[: len(clip)] = clip[:samples]
   if len(shape) == 2:
     return batch
-  return np.stack([batch] * shape[3 - axis], 3 - axis)
+  return np.stack([batch] * (shape[3 - axis] or 1), 3 - axis)
 
 
 def inputs(
@@ -100,8 +100,9 @@ def inputs(
   Returns:
     Inputs by name, by signature.
   """
-  samples = shape[time_axis(shape, config)]
-  channels = 1 if len(shape) == 2 else shape[3 - time_axis(shape, config)]
+  axis = time_axis(shape, config)
+  samples = shape[axis]
+  channels = 1 if len(shape) == 2 else shape[3 - axis] or 1
   own = [clip[:samples] for clip in clips]
   rate = config.sample_rate_hz or 16000
   files = [wav_file(np.stack([c] * channels, 1), rate) for c in own]
@@ -151,8 +152,8 @@ def _predict_request(
 ) -> bytes:
   """Returns a serialized `tensorflow.serving.PredictRequest`.
 
-  It is written field by field: the package that defines the message brings
-  another TensorFlow along.
+  It is written field by field, because the package that defines the message
+  brings another TensorFlow along.
   """
   spec = field(1, model_name.encode()) + field(3, signature.encode())
   message = field(1, spec)

@@ -32,9 +32,9 @@ from tfspec.storage import checksums, files
 _CARD_ASSET = "model_card.md"
 
 _DEFAULT_MINUTES = 30
-# Of the clip that tells whether padding is seen, if it is far enough.
+# The length of the clip that shows whether far padding changes an answer.
 _LONG_FRAMES = 4096
-# Of a config that states no rate.
+# The rate of a config that states none.
 _DEFAULT_RATE_HZ = 48000
 
 
@@ -61,59 +61,58 @@ def export_saved_model(
   | `spectrogram` | as `serving_default`; with a Keras model only | S |
 
   S is `spectrogram`, float32 in the layout of `tfspec.Spectrogram` for a batch,
-  and `num_frames`, int32 `[batch]`. A is S, or with a Keras model what it
-  returns: `predictions`, or the names that the model gives its outputs.
+  and `num_frames`, int32 `[batch]`. A is S, or the outputs of a Keras model:
+  `predictions`, or the names that the model gives its outputs.
 
   With `channels` the signals are `[batch, samples, channels]`, or with channels
-  first `[batch, channels, samples]`. Without, rank 2 is a batch of mono clips,
-  other than for `Spectrogram`. Batch and samples are free. `lengths`,
-  int32 `[batch]`, says how many samples of each row are its own. It may be
-  left out of a request, and in Python be empty: all are. The result for a row
-  does not depend on the rest of the request, nor on what pads it; beyond its
-  `num_frames` a spectrogram is silence.
+  first `[batch, channels, samples]`. Without `channels`, rank 2 is a batch of
+  mono clips, other than for `Spectrogram`. Batch and samples are free.
+  `lengths`, int32 `[batch]`, says how many samples of each row are its own. A
+  request may leave it out, and in Python it may be empty: then all samples are.
+  The result for a row does not depend on the rest of the request or on its
+  padding. Beyond its `num_frames` a spectrogram is silence.
 
-  The answer of a Keras model to a clip is what `model(clip[None])` gives, or
-  for a model that takes a fixed number of samples, what it gives for the clip
-  filled up with zeros. A model gets `lengths` only if it has such an input
-  beside one named `signals`, and a mask only from its own layers. The export
-  tries which rows can share a call without a change of any answer. At best all
-  rows can, if the model takes a fixed number of samples, or takes `lengths` and
-  has no output whose size depends on the length. Otherwise rows of one length
-  share a call. If the model mixes rows, each has its own call. Outputs whose
-  size depends on the length are filled up with zeros, and `NAME_length` gives
-  the size of each. The signature `spectrogram` gives what the layer gives
-  inside the model.
+  The answer of a Keras model to a clip is that of `model(clip[None])`. If the
+  model takes a fixed number of samples, the clip is padded with zeros. A model
+  gets `lengths` only if it has such an input beside one named `signals`, and a
+  mask only from its own layers. The export tries which rows can share a call
+  without a change of any answer. At best all rows can, if the model takes a
+  fixed number of samples, or takes `lengths` and has no output whose size
+  depends on the length. Otherwise rows of one length share a call. If the model
+  mixes rows, each has its own call. Outputs whose size depends on the length
+  are padded with zeros, and `NAME_length` gives the size of each. The signature
+  `spectrogram` returns the output of the layer inside the model.
 
-  A request that breaks a limit, or that has a file which cannot be read or has
-  other channels or another sample rate than the config, fails as a whole with
-  INVALID_ARGUMENT and a sentence that says why.
+  A request fails as a whole if it breaks a limit, or if one of its files cannot
+  be read or has other channels or another sample rate than the config. The
+  error is INVALID_ARGUMENT, with a sentence that says why.
 
-  The assets are the config, `config.textproto`; golden vectors, `goldens.npz`,
-  with which `tfspec.verify` proves later that the model computes what it did
-  here; of a Keras model its answers, `predictions.npz`; and `model_card.md` for
-  the operator. Requests that warm TF Serving up lie in `assets.extra`.
-  `sha256sums.txt` lists every file with its sum. The folder appears when it is
-  complete.
+  The assets are the config, `config.textproto`; golden vectors, `goldens.npz`;
+  the answers of a Keras model, `predictions.npz`; and `model_card.md` for the
+  operator. With the vectors and answers `tfspec.verify` proves later that the
+  model computes what it did here. Requests that warm TF Serving up lie in
+  `assets.extra`. `sha256sums.txt` lists every file with its sum. The folder
+  appears when it is complete.
 
   All operations are stock ones. A `precision` other than "default" brings in
   one of XLA, which a server must have linked in.
 
   Args:
-    source: What to export: a config; a `Spectrogram` where kernels were
-      trained; or a Keras model with one `STFTSpectrogram`, tfspec's or Keras'
-      own, which takes a batch of signals, or inputs named `signals` and
-      `lengths`.
+    source: What to export: a config; a `Spectrogram`, say with trained kernels;
+      or a Keras model with one `STFTSpectrogram`, tfspec's or Keras' own, which
+      takes a batch of signals, or inputs named `signals` and `lengths`.
     path: Folder that does not exist yet, such as "models/speech/1".
     channels: Channels of the signals, or None for mono without a channels axis.
-      A Keras model says it itself.
+      A Keras model has its own number.
     max_samples: The largest product of rows and samples of the longest row. A
       row counts as at least `frame_length` samples. It must allow one row.
       None: 30 minutes at the config's sample rate, or at 48 kHz if it states
       none.
-    max_wav_bytes: Bytes of all WAV files of a request, at most. None: 4 bytes
-      for each of `max_samples` in each channel, and 1 MiB.
-    min_samples: Samples of each row, at least. None: the least number that a
-      Keras model has a finite answer for, found by trying; for a spectrogram 0.
+    max_wav_bytes: The largest number of bytes of all WAV files of a request.
+      None: 4 bytes for each of `max_samples` in each channel, and 1 MiB.
+    min_samples: The least number of samples of a row. None: 0 for a
+      spectrogram, and for a Keras model the least number that has a finite
+      answer, found by trying.
     non_finite: "reject" refuses requests with NaN or infinities, or with such
       an answer of a Keras model; "pass" lets them spoil the frames that contain
       them.
@@ -126,8 +125,8 @@ def export_saved_model(
     FileExistsError: If the path exists.
     TypeError: If the source is none of the three.
     ValueError: If an argument is out of its range, or a Keras model has other
-      inputs, not one layer that makes spectrograms, no finite answer, or in a
-      graph another than in Keras.
+      inputs, not one layer that makes spectrograms, no finite answer, or
+      another answer in a graph than in Keras.
 
   Example:
     >>> config = tfspec.SpectrogramConfig()
@@ -170,9 +169,9 @@ def export_saved_model(
 def _of_model(
   exported: Exportable, limits: Limits, jit_compile: bool
 ) -> tuple[Servable, Answers]:
-  """Returns what serves a Keras model as Keras answers, and these answers."""
+  """Returns what serves a Keras model, and the answers of Keras."""
   config = exported.spectrogram.config
-  # Rows that share a call whatever their lengths may be padded far.
+  # Rows that share a call may be padded far.
   shares = exported.takes_lengths and exported.samples is None
   long_samples = _LONG_FRAMES * config.resolved().frame_step if shares else 0
   clips = answers_lib.clips(
@@ -192,7 +191,7 @@ def _of_model(
           f"'pass'. Got: none for {clip.name!r}."
         )
   has_inside = all(clip.inside for clip in answers.answered)
-  # Which rows can share a call is tried.
+  # Tries which rows can share a call.
   names = list(BATCHINGS)
   if exported.samples is not None:
     names.remove("length")
@@ -245,10 +244,10 @@ def _limits(
     "non_finite": (non_finite, signatures.NON_FINITE),
     "cut_wav": (cut_wav, signatures.CUT),
   }
-  for name, (value, allowed) in choices.items():
-    if value not in allowed:
+  for name, (choice, allowed) in choices.items():
+    if choice not in allowed:
       raise ValueError(
-        f"{name} must be one of {', '.join(allowed)}. Got: {name}={value!r}."
+        f"{name} must be one of {', '.join(allowed)}. Got: {name}={choice!r}."
       )
   if exported.model is not None:
     min_samples = _least_samples(exported, min_samples)

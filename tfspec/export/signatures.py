@@ -1,8 +1,9 @@
-"""What a SavedModel of tfspec computes: its signatures and their limits."""
+"""The signatures of a SavedModel, and their limits."""
 
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -27,13 +28,13 @@ _Answer = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-  """What a request may hold; more is INVALID_ARGUMENT.
+  """The limits of a request; one beyond them is INVALID_ARGUMENT.
 
   Attributes:
     max_samples: Rows times the samples of the longest one, which counts as at
       least one frame.
     max_wav_bytes: Bytes of all WAV files together.
-    min_samples: Samples of each row, at least.
+    min_samples: The least number of samples of a row.
     non_finite: "reject" refuses NaN and infinities, in sound and in the answers
       of a Keras model; "pass" lets them spoil the frames that contain them.
     cut: "reject" refuses WAV files that hold fewer samples than their header
@@ -77,7 +78,7 @@ class Servable(tf.Module):
     super().__init__(name="tfspec")
     self.exported = exported
     self.spectrogram = exported.spectrogram
-    # The layers may hold tables. A model would bring its optimizer along.
+    # The layers may hold tables. The model itself would bring its optimizer.
     self.layers = exported.layers
     # The loader in C++ restores no variables that are wrapped by Keras.
     self._weights = exported.variables
@@ -112,7 +113,7 @@ class Servable(tf.Module):
     Args:
       run: Calls the model with what it can take in one call.
       jit_compile: Whether XLA compiles that.
-      fill: What stands behind results whose size depends on the length.
+      fill: The padding of results whose size depends on the length.
     """
     function = self.exported.function(run, jit_compile)
 
@@ -142,7 +143,7 @@ class Servable(tf.Module):
 
   def _call(
     self,
-    function: tf.types.experimental.PolymorphicFunction,
+    function: Callable[..., Any],
     signals: tf.Tensor,
     lengths: tf.Tensor,
     fill: float,
@@ -164,10 +165,10 @@ class Servable(tf.Module):
     )
 
   def _of_signals(
-    self, run: Callable, dtype: tf.DType = tf.float32
-  ) -> tf.types.experimental.PolymorphicFunction:
+    self, run: _Answer, dtype: tf.DType = tf.float32
+  ) -> Callable[..., Any]:
     """Returns the signature of a function of signals and lengths."""
-    # What TF Serving takes where a request leaves the lengths out.
+    # TF Serving takes this if a request leaves the lengths out.
     no_lengths = tf.zeros([0], tf.int32)
 
     def serve(
@@ -203,7 +204,7 @@ class Servable(tf.Module):
       total,
       " bytes.",
     )
-    # The headers come first: what is too long is not decoded.
+    # The headers come first, so that it decodes no file that is too long.
     fields = len(decoding.Samples._fields)
     found = tf.map_fn(
       lambda contents: tf.stack(decoding.find_samples(contents)),
@@ -237,7 +238,7 @@ class Servable(tf.Module):
           [None, channels], tf.float32, ragged_rank=0
         ),
       )
-    # Of no file at all the clips have lost their channels.
+    # If there is no file, the clips have lost their channels.
     values = tf.reshape(clips.values, [-1, channels])
     signals = clips.with_values(values).to_tensor(
       shape=[None, self._samples, channels]

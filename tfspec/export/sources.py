@@ -1,4 +1,4 @@
-"""What can be exported, in whatever format, and how an export comes to be."""
+"""What can be exported, whatever the format."""
 
 import contextlib
 import dataclasses
@@ -88,8 +88,8 @@ class Exportable:
     return not dtypes.isdisjoint(("float16", "bfloat16"))
 
   def function(
-    self, run: Callable, jit_compile: bool = False
-  ) -> tf.types.experimental.PolymorphicFunction:
+    self, run: Callable[..., Any], jit_compile: bool = False
+  ) -> Callable[..., Any]:
     """Returns a function of the model, to be called inside `as_in_keras`."""
     attributes = {"_noinline": True} if self.is_short else None
     return tf.function(
@@ -99,7 +99,7 @@ class Exportable:
       experimental_attributes=attributes,
     )
 
-  def as_in_keras(self) -> contextlib.AbstractContextManager:
+  def as_in_keras(self) -> contextlib.AbstractContextManager[None]:
     """Lets functions that are called inside round as Keras does."""
     return (
       process_state.unfused() if self.is_short else contextlib.nullcontext()
@@ -134,10 +134,11 @@ class Exportable:
         without an input `lengths` does not see them.
 
     Returns:
-      The outputs of the model by the names that they are served under; and what
-      the layer gives inside the model: `spectrogram`, float32, and `num_frames`
-      of each row, behind which stands what silence gives. Of a layer that is
-      not called once, on the batch itself, the second is empty.
+      Two dicts. The first has the outputs of the model, by the names that they
+      are served under. The second has the outputs of the layer inside the
+      model: `spectrogram`, float32 and padded with silence, and `num_frames` of
+      each row. It is empty unless the layer is called exactly once, on the
+      batch itself.
     """
     inputs = _inputs_of(self.model)
     signals = tf.cast(signals, _signals_input(inputs).dtype)
@@ -186,7 +187,7 @@ def exportable(
       `STFTSpectrogram`, tfspec's or Keras' own, which is converted. The model
       takes a batch of signals, or inputs named `signals` and `lengths`.
     channels: Channels of the signals, or None for mono without a channels axis.
-      A Keras model says it itself.
+      A Keras model has its own number.
 
   Raises:
     TypeError: If the source is none of the three.
@@ -234,7 +235,7 @@ def check_new(path: files.Path) -> str:
 
 
 def _is_here(value: tf.Tensor) -> bool:
-  """Returns whether a tensor can be read here: it is of no inner function."""
+  """Returns whether a tensor can be read here, not in an inner function."""
   if tf.executing_eagerly():
     return True
   return getattr(value, "graph", None) is tf.compat.v1.get_default_graph()
@@ -285,8 +286,8 @@ def _signals_input(inputs: dict[str, Any]) -> Any:
 
 def _signals_of(
   model: Any, config: SpectrogramConfig, channels: int | None
-) -> dict[str, int | None]:
-  """Returns what a Keras model says of its signals, as `Exportable` has it."""
+) -> dict[str, Any]:
+  """Returns the fields of `Exportable` on the signals of a Keras model."""
   inputs = _inputs_of(model)
   shapes = {name: tuple(tensor.shape) for name, tensor in inputs.items()}
   named = set(inputs) == {"signals", "lengths"}

@@ -59,7 +59,7 @@ def replace(
   result = copy(model)
   for old, new in pairs:
     _copy_state(old, new)
-  # Each flag that is set is set in all layers inside, too: these come next.
+  # Setting a flag sets it in all layers inside, too: these come next.
   while unlike := [(o, n) for o, n in pairs if o.trainable != n.trainable]:
     unlike[0][1].trainable = unlike[0][0].trainable
   return result
@@ -109,10 +109,10 @@ def _clone(model: keras.Model, copy: Callable[[Any], Any]) -> keras.Model:
 
 
 def _copy_state(old: keras.Layer, new: keras.Layer) -> None:
-  """Copies what a `.keras` file keeps of a layer, but for layers inside."""
+  """Copies what a `.keras` file keeps of a layer, without layers inside."""
   if old.built and not new.built:
     new.build_from_config(old.get_build_config())
-  variables = {}
+  variables: dict[str, Any] = {}
   old.save_own_variables(variables)
   new.load_own_variables(variables)
   if hasattr(old, "save_assets"):  # The vocabulary of a lookup.

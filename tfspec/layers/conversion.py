@@ -8,7 +8,7 @@ import keras
 from tfspec.layers import cloning, models
 from tfspec.layers.stft_spectrogram import STFTSpectrogram
 
-# Its default: the floor of "log" and "magnitude" is the root of it.
+# The default. The floor of "log" and "magnitude" is its root.
 _KERAS_EPSILON = 1e-7
 
 
@@ -17,12 +17,13 @@ def from_keras(model: keras.Layer) -> keras.Layer:
 
   A `tfspec.layers.STFTSpectrogram` takes its place, with the same arguments,
   name, dtype policy and `trainable` flag, and exactly the same weights. All
-  other layers are copied. The new model answers what the old one does, to float
-  rounding, and shares no weight with it. It is not compiled.
+  other layers are copied. The answers of the new model are those of the old
+  one, to float rounding. The two share no weight. The new model is not
+  compiled.
 
-  Training may go on otherwise: the README lists the differences, such as
-  gradients below the floor. The floor of the new layers is that of Keras, the
-  root of `keras.config.epsilon()`.
+  Further training may differ: the README lists the differences, such as
+  gradients below the floor. The new layers have the floor of Keras, the root of
+  `keras.config.epsilon()`.
 
   Args:
     model: A Sequential or functional Keras model, with others in it or without,

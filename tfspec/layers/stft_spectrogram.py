@@ -10,31 +10,27 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfspec.config import SpectrogramConfig
+from tfspec.config import FIELDS, SpectrogramConfig
 from tfspec.ops import length_ops
 from tfspec.spectrogram import Spectrogram, layouts, transform
 from tfspec.spectrogram import module as spectrogram_lib
 
 # The arguments that the Keras layer does not have, with their defaults here.
-_OWN_FIELDS = {
-  "sample_rate_hz": None,
-  "engine": "kernel",
-  "precision": "default",
-  "floor": None,
-  "pad_mode": None,
-  "pad_value": None,
-}
-# What is noted of the calls of layers, inside `recorded`.
-_RECORD = contextvars.ContextVar("record", default=None)
+_OWN_FIELDS = {f.name: f.default for f in FIELDS if not f.in_keras}
+_OWN_FIELDS["engine"] = "kernel"
+# The outputs of layers that are called inside `recorded`.
+_RECORD: contextvars.ContextVar[list[Any] | None] = contextvars.ContextVar(
+  "record", default=None
+)
 
 
 @keras.saving.register_keras_serializable(package="tfspec")
 class STFTSpectrogram(keras.layers.Layer):
   """A drop-in for `keras.layers.STFTSpectrogram` [1] on TensorFlow.
 
-  It has the arguments, weights, shapes and results of that layer, but for the
-  differences that the README lists. The kernels are trainable by default, as
-  there; with `trainable=False` the layer has the same weights and does not
+  It has the arguments, weights, shapes and results of that layer, except for
+  the differences that the README lists. The kernels are trainable by default,
+  as there; with `trainable=False` the layer has the same weights and does not
   train them.
 
   Attributes:
@@ -55,38 +51,17 @@ class STFTSpectrogram(keras.layers.Layer):
     expand_dims: True for an image with a channels axis.
     data_format: "channels_last", "channels_first", or None for
       `keras.config.image_data_format()`.
-    sample_rate_hz: The sample rate that the signals must have, or None.
-    engine: "kernel", or "auto", which is the same here. With "fft" the layer is
-      fast on CPU and GPU, has no weights, and must be `trainable=False`.
-    precision: "default", "high" or "highest".
-    floor: Smallest magnitude of modes "log" and "magnitude"; None: Keras' own,
-      the root of 1e-7. The gradient of "log" to the transform is up to
-      1 / floor: kernels that are trained do better with a larger one, as 1e-3.
-    pad_mode: What "center" padding adds: "reflect" (as None) or "constant".
-    pad_value: The sample that "constant" adds; None: 0.0.
-    **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
-
-  Call arguments:
-    inputs: `[batch, samples, channels]`, or with channels first
-      `[batch, channels, samples]`; float16, bfloat16, float32 or float64.
-    lengths: For clips that are padded at their end: how many samples of each
-      are its own, integers `[batch]`.
-    mask: The same as booleans `[batch, samples]`, as Keras passes them on from
-      `keras.layers.Masking`: of each clip first True, then False. The mask of
-      the frames, `[batch, frames]`, goes on to the next layer.
-    padding_value: With lengths or a mask, what stands behind the frames of a
-      clip. None: the value of silence, `spectrogram_config.silence`.
-
-  Returns:
-    As `tfspec.Spectrogram` for a batch, in the layer's compute dtype: with
-    `lengths` the spectrogram and the number of frames of each clip.
+    **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`, and the
+      fields of `tfspec.SpectrogramConfig` that Keras' layer does not have, such
+      as `sample_rate_hz`. Two of them are special here. `engine`: "kernel", or
+      "auto", which is the same here; with "fft" the layer is fast on CPU and
+      GPU, has no weights, and must be `trainable=False`. `floor`: None is
+      Keras' own, the root of 1e-7; the gradient of "log" to the transform is up
+      to 1 / floor, so that kernels that are trained do better with a larger
+      one, as 1e-3.
 
   Raises:
-    ValueError: If an argument breaks a rule of `tfspec.SpectrogramConfig`, or
-      lengths and a mask are given.
-    TypeError: If the inputs are not of a floating-point dtype.
-    tf.errors.InvalidArgumentError: If a mask has True behind False. XLA does
-      not check it, and takes all up to the last True.
+    ValueError: If an argument breaks a rule of `tfspec.SpectrogramConfig`.
 
   Example:
     >>> layer = tfspec.layers.STFTSpectrogram(frame_length=256, fft_length=512)
@@ -94,7 +69,7 @@ class STFTSpectrogram(keras.layers.Layer):
     TensorShape([3, 124, 257])
 
   References:
-    [1]: https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/
+    [1] https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/
   """
 
   def __init__(
@@ -103,28 +78,24 @@ class STFTSpectrogram(keras.layers.Layer):
     frame_length: int = 256,
     frame_step: int | None = None,
     fft_length: int | None = None,
-    window: str | tuple | None = "hann",
+    window: str | tuple[Any, ...] | None = "hann",
     periodic: bool = False,
     scaling: str | None = "density",
     padding: str = "valid",
     expand_dims: bool = False,
     data_format: str | None = None,
-    *,
-    sample_rate_hz: int | None = None,
-    engine: str = "auto",
-    precision: str = "default",
-    floor: float | None = None,
-    pad_mode: str | None = None,
-    pad_value: float | None = None,
     **kwargs: Any,
   ) -> None:
     """Creates the layer; its weights come with `build`."""
+    own = {k: kwargs.pop(k, default) for k, default in _OWN_FIELDS.items()}
     super().__init__(**kwargs)
     if not on_tensorflow():
       raise RuntimeError(
         "The Keras backend must be 'tensorflow'. Got: "
         f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow."
       )
+    if own["engine"] == "auto":  # Weights may have been trained elsewhere.
+      own["engine"] = "kernel"
     self._config = SpectrogramConfig(
       mode=mode,
       frame_length=frame_length,
@@ -137,17 +108,11 @@ class STFTSpectrogram(keras.layers.Layer):
       expand_dims=expand_dims,
       data_format=data_format or keras.config.image_data_format(),
       trainable=self.trainable,
-      sample_rate_hz=sample_rate_hz,
-      # Weights that may have been trained elsewhere must be used.
-      engine="kernel" if engine == "auto" else engine,
-      precision=precision,
-      floor=floor,
-      pad_mode=pad_mode,
-      pad_value=pad_value,
+      **own,
     )
     self.supports_masking = True
     # None: that of silence.
-    self._padding_value = None
+    self._padding_value: float | None = None
     self.real_kernel = None
     self.imag_kernel = None
     self.input_spec = keras.layers.InputSpec(ndim=3)
@@ -174,9 +139,7 @@ class STFTSpectrogram(keras.layers.Layer):
     Returns:
       The layer.
     """
-    arguments = config.to_keras()
-    for name in _OWN_FIELDS:
-      arguments[name] = getattr(config, name)
+    arguments = {field.name: getattr(config, field.name) for field in FIELDS}
     arguments["engine"] = config.resolved().engine
     return cls(**arguments, **kwargs)
 
@@ -188,7 +151,7 @@ class STFTSpectrogram(keras.layers.Layer):
     """
     return spectrogram_of(self, self.spectrogram_config)
 
-  def build(self, input_shape: tuple) -> None:
+  def build(self, input_shape: tuple[int | None, ...]) -> None:
     """Creates the weights."""
     del input_shape
     config = self.spectrogram_config
@@ -211,7 +174,30 @@ class STFTSpectrogram(keras.layers.Layer):
     mask: tf.Tensor | None = None,
     padding_value: float | None = None,
   ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-    """Returns the spectrogram of a batch, with lengths also `num_frames`."""
+    """Returns the spectrogram of a batch.
+
+    Args:
+      inputs: `[batch, samples, channels]`, or with channels first
+        `[batch, channels, samples]`; float16, bfloat16, float32 or float64.
+      lengths: Integers `[batch]`, for clips that are padded at their end: how
+        many samples are each clip's own.
+      mask: The same as booleans `[batch, samples]`, as `keras.layers.Masking`
+        passes them on: first True, then False in each clip. The mask of the
+        frames, `[batch, frames]`, goes on to the next layer.
+      padding_value: With lengths or a mask, the value behind the frames of a
+        clip. None: the value of silence, `spectrogram_config.silence`.
+
+    Returns:
+      What `tfspec.Spectrogram` returns for a batch, in the layer's compute
+      dtype. With `lengths` it is a pair: the spectrogram, and the number of
+      frames of each clip.
+
+    Raises:
+      ValueError: If lengths and a mask are given.
+      TypeError: If the inputs are not of a floating-point dtype.
+      tf.errors.InvalidArgumentError: If a mask has True behind False. XLA does
+        not check this, and takes all samples up to the last True.
+    """
     weights = (self.real_kernel, self.imag_kernel)
     kernels = [tf.convert_to_tensor(w) for w in weights if w is not None]
     config = self.spectrogram_config
@@ -295,7 +281,9 @@ class STFTSpectrogram(keras.layers.Layer):
       return values
     return values, keras.KerasTensor(shape[:1], "int32")
 
-  def compute_output_shape(self, input_shape: tuple) -> tuple:
+  def compute_output_shape(
+    self, input_shape: tuple[int | None, ...]
+  ) -> tuple[int | None, ...]:
     """Returns the shape of the output; None where the input has None."""
     config = self.spectrogram_config
     samples, channels = layouts.samples_and_channels(input_shape, config)
@@ -308,11 +296,11 @@ class STFTSpectrogram(keras.layers.Layer):
     Those that the Keras layer does not have are in it only where they differ
     from their defaults.
     """
-    config = self.spectrogram_config
-    result = {**super().get_config(), **config.to_keras()}
-    for name, default in _OWN_FIELDS.items():
-      if getattr(config, name) != default:
-        result[name] = getattr(config, name)
+    result = super().get_config()
+    for field in FIELDS:
+      value = getattr(self.spectrogram_config, field.name)
+      if field.in_keras or value != _OWN_FIELDS[field.name]:
+        result[field.name] = value
     if self._padding_value is not None:
       result["padding_value"] = self._padding_value
     return result
@@ -320,15 +308,15 @@ class STFTSpectrogram(keras.layers.Layer):
 
 @contextlib.contextmanager
 def recorded() -> Iterator[list[tuple[tf.Tensor, tf.Tensor | None]]]:
-  """Notes what every `STFTSpectrogram` returns that is called inside.
+  """Records the outputs of every `STFTSpectrogram` that is called inside.
 
-  So a model tells what its layer gives, wherever in the model it is.
+  This finds the output of a layer, wherever in a model it is.
 
   Returns:
     A list that grows by a pair a call: the spectrogram, and the number of
     frames of each clip, or None where all are its own.
   """
-  found = []
+  found: list[tuple[tf.Tensor, tf.Tensor | None]] = []
   token = _RECORD.set(found)
   try:
     yield found
@@ -336,7 +324,7 @@ def recorded() -> Iterator[list[tuple[tf.Tensor, tf.Tensor | None]]]:
     _RECORD.reset(token)
 
 
-def _constant(values: np.ndarray) -> Callable:
+def _constant(values: np.ndarray) -> Callable[..., tf.Tensor]:
   return lambda shape, dtype: keras.ops.convert_to_tensor(values, dtype)
 
 

@@ -10,7 +10,7 @@ Outputs = Mapping[str, tf.Tensor]
 
 
 def map_groups(
-  function: tf.types.experimental.PolymorphicFunction,
+  function: "tf.types.experimental.PolymorphicFunction",
   signals: tf.Tensor,
   lengths: tf.Tensor,
   axis: int = 1,

@@ -93,6 +93,7 @@ _MODES: dict[str, tuple[Needs, Callable[[Spectrum, Mode], tf.Tensor]]] = {
   "imag": (("imag",), lambda s, _: s.imag),
   "angle": (PARTS, lambda s, _: spectrum_ops.angle(s.real, s.imag)),
   "stft": (PARTS, lambda s, _: spectrum_ops.stft(s.real, s.imag)),
+  "power": (POWER, lambda s, _: s.power),
 }
 
 

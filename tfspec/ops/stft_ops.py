@@ -23,6 +23,7 @@ def stft(
   precision: str = "default",
   pad_mode: str | None = None,
   pad_value: float | None = None,
+  window_length: int | None = None,
   name: str | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns the short-time Fourier transform as two real tensors.
@@ -40,7 +41,8 @@ def stft(
       `frame_length`.
     fft_length: Length of the transform in samples, at least `frame_length`.
       None: the smallest power of two that is.
-    window: A name or tuple for `scipy.signal.get_window`, values, or None.
+    window: A name or tuple for `scipy.signal.get_window`, `window_length`
+      values, or None.
     periodic: True for a periodic window, False for a symmetric one.
     scaling: "density", "spectrum" or None; see `SpectrogramConfig`.
     padding: "valid", "same" or "center".
@@ -48,6 +50,8 @@ def stft(
     precision: "default", "high" or "highest", for the kernel engine.
     pad_mode: What "center" adds: "reflect" (as None) or "constant".
     pad_value: The sample that "constant" adds; None: 0.0.
+    window_length: Samples in the window, which stands in the middle of its
+      frame; None: `frame_length`.
     name: Name scope of the operation.
 
   Returns:
@@ -66,9 +70,18 @@ def stft(
     >>> real.shape, imag.shape
     (TensorShape([3, 257]), TensorShape([3, 257]))
   """
-  frame_length = rules.check_integer("frame_length", frame_length)
-  frame_step = rules.check_integer("frame_step", frame_step)
-  fft_length = rules.check_integer("fft_length", fft_length)
+  frame_length = _length("frame_length", frame_length, rules.MAX_FFT_LENGTH)
+  if frame_step is None:
+    frame_step = framing.default_frame_step(frame_length)
+  if fft_length is None:
+    fft_length = framing.default_fft_length(frame_length)
+  frame_step = _length("frame_step", frame_step, frame_length, "frame_length")
+  fft_length = _length("fft_length", fft_length, rules.MAX_FFT_LENGTH)
+  rules.check_fft_length(frame_length, fft_length)
+  if window_length is not None:
+    window_length = _length(
+      "window_length", window_length, frame_length, "frame_length"
+    )
   periodic = rules.check_flag("periodic", periodic)
   choices = dict(
     scaling=scaling, padding=padding, engine=engine, precision=precision
@@ -77,16 +90,18 @@ def stft(
     choices["pad_mode"] = pad_mode
   for field, value in choices.items():
     rules.check_choice(field, value, rules.CHOICES[field])
-  pad_value = rules.check_pad_value(pad_value)
-  window = rules.normalise_window(window)
-  rules.check_lengths(frame_length, frame_step, fft_length)
-  if frame_step is None:
-    frame_step = framing.default_frame_step(frame_length)
-  if fft_length is None:
-    fft_length = framing.default_fft_length(frame_length)
+  if pad_value is not None:
+    pad_value = rules.check_number("pad_value", pad_value)
+    rules.check_range("pad_value", pad_value, -1e18, 1e18)
   rules.check_padding(padding, pad_mode, pad_value)
   rules.check_engine(engine, precision, frame_length, fft_length)
-  values = windows.window(window, frame_length, periodic, scaling)
+  values = windows.window(
+    rules.normalise_window(window),
+    frame_length,
+    periodic,
+    scaling,
+    window_length,
+  )
   with tf.name_scope(name or "stft"):
     signals = check_ops.floating(signals)
     if signals.shape.rank is None or signals.shape.rank < 1:
@@ -180,3 +195,10 @@ def widen(signals: tf.Tensor) -> tf.Tensor:
   if signals.dtype in (tf.float16, tf.bfloat16):
     return tf.cast(signals, tf.float32)
   return signals
+
+
+def _length(name: str, value: object, most: int, most_name: str = "") -> int:
+  """Returns a number of samples, which must be an integer in `[1, most]`."""
+  length = rules.check_integer(name, value)
+  rules.check_range(name, length, 1, most, most_name)
+  return length

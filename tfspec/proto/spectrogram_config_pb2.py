@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%tfspec/proto/spectrogram_config.proto\x12\x06tfspec\"\xd7\x0c\n\x11SpectrogramConfig\x12\x31\n\x04mode\x18\x01 \x01(\x0e\x32\x1e.tfspec.SpectrogramConfig.ModeH\x00\x88\x01\x01\x12\x19\n\x0c\x66rame_length\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\nframe_step\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x17\n\nfft_length\x18\x04 \x01(\x05H\x03\x88\x01\x01\x12#\n\x06window\x18\x05 \x01(\x0b\x32\x0e.tfspec.WindowH\x04\x88\x01\x01\x12\x15\n\x08periodic\x18\x06 \x01(\x08H\x05\x88\x01\x01\x12\x37\n\x07scaling\x18\x07 \x01(\x0e\x32!.tfspec.SpectrogramConfig.ScalingH\x06\x88\x01\x01\x12\x37\n\x07padding\x18\x08 \x01(\x0e\x32!.tfspec.SpectrogramConfig.PaddingH\x07\x88\x01\x01\x12\x18\n\x0b\x65xpand_dims\x18\t \x01(\x08H\x08\x88\x01\x01\x12>\n\x0b\x64\x61ta_format\x18\n \x01(\x0e\x32$.tfspec.SpectrogramConfig.DataFormatH\t\x88\x01\x01\x12\x16\n\ttrainable\x18\x0b \x01(\x08H\n\x88\x01\x01\x12\x1b\n\x0esample_rate_hz\x18\x0c \x01(\x05H\x0b\x88\x01\x01\x12\x35\n\x06\x65ngine\x18\r \x01(\x0e\x32 .tfspec.SpectrogramConfig.EngineH\x0c\x88\x01\x01\x12;\n\tprecision\x18\x0e \x01(\x0e\x32#.tfspec.SpectrogramConfig.PrecisionH\r\x88\x01\x01\x12\x12\n\x05\x66loor\x18\x0f \x01(\x01H\x0e\x88\x01\x01\x12\x38\n\x08pad_mode\x18\x10 \x01(\x0e\x32!.tfspec.SpectrogramConfig.PadModeH\x0f\x88\x01\x01\x12\x16\n\tpad_value\x18\x11 \x01(\x01H\x10\x88\x01\x01\"\x89\x01\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0c\n\x08MODE_LOG\x10\x01\x12\x12\n\x0eMODE_MAGNITUDE\x10\x02\x12\x0c\n\x08MODE_PSD\x10\x03\x12\r\n\tMODE_REAL\x10\x04\x12\r\n\tMODE_IMAG\x10\x05\x12\x0e\n\nMODE_ANGLE\x10\x06\x12\r\n\tMODE_STFT\x10\x07\"_\n\x07Scaling\x12\x17\n\x13SCALING_UNSPECIFIED\x10\x00\x12\x13\n\x0fSCALING_DENSITY\x10\x01\x12\x14\n\x10SCALING_SPECTRUM\x10\x02\x12\x10\n\x0cSCALING_NONE\x10\x03\"[\n\x07Padding\x12\x17\n\x13PADDING_UNSPECIFIED\x10\x00\x12\x11\n\rPADDING_VALID\x10\x01\x12\x10\n\x0cPADDING_SAME\x10\x02\x12\x12\n\x0ePADDING_CENTER\x10\x03\"P\n\x07PadMode\x12\x18\n\x14PAD_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10PAD_MODE_REFLECT\x10\x01\x12\x15\n\x11PAD_MODE_CONSTANT\x10\x02\"h\n\nDataFormat\x12\x1b\n\x17\x44\x41TA_FORMAT_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44\x41TA_FORMAT_CHANNELS_LAST\x10\x01\x12\x1e\n\x1a\x44\x41TA_FORMAT_CHANNELS_FIRST\x10\x02\"T\n\x06\x45ngine\x12\x16\n\x12\x45NGINE_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45NGINE_AUTO\x10\x01\x12\x11\n\rENGINE_KERNEL\x10\x02\x12\x0e\n\nENGINE_FFT\x10\x03\"h\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x15\n\x11PRECISION_DEFAULT\x10\x01\x12\x12\n\x0ePRECISION_HIGH\x10\x02\x12\x15\n\x11PRECISION_HIGHEST\x10\x03\x42\x07\n\x05_modeB\x0f\n\r_frame_lengthB\r\n\x0b_frame_stepB\r\n\x0b_fft_lengthB\t\n\x07_windowB\x0b\n\t_periodicB\n\n\x08_scalingB\n\n\x08_paddingB\x0e\n\x0c_expand_dimsB\x0e\n\x0c_data_formatB\x0c\n\n_trainableB\x11\n\x0f_sample_rate_hzB\t\n\x07_engineB\x0c\n\n_precisionB\x08\n\x06_floorB\x0b\n\t_pad_modeB\x0c\n\n_pad_value\"\x8a\x01\n\x06Window\x12$\n\x05named\x18\x01 \x01(\x0b\x32\x13.tfspec.NamedWindowH\x00\x12&\n\x06values\x18\x02 \x01(\x0b\x32\x14.tfspec.WindowValuesH\x00\x12*\n\x0brectangular\x18\x03 \x01(\x0b\x32\x13.tfspec.RectangularH\x00\x42\x06\n\x04kind\"=\n\x0bNamedWindow\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\nparameters\x18\x02 \x03(\x01\x42\x07\n\x05_name\"\x1d\n\x0cWindowValues\x12\r\n\x05value\x18\x01 \x03(\x01\"\r\n\x0bRectangularb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%tfspec/proto/spectrogram_config.proto\x12\x06tfspec\"\x95\r\n\x11SpectrogramConfig\x12\x31\n\x04mode\x18\x01 \x01(\x0e\x32\x1e.tfspec.SpectrogramConfig.ModeH\x00\x88\x01\x01\x12\x19\n\x0c\x66rame_length\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\nframe_step\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x17\n\nfft_length\x18\x04 \x01(\x05H\x03\x88\x01\x01\x12#\n\x06window\x18\x05 \x01(\x0b\x32\x0e.tfspec.WindowH\x04\x88\x01\x01\x12\x15\n\x08periodic\x18\x06 \x01(\x08H\x05\x88\x01\x01\x12\x37\n\x07scaling\x18\x07 \x01(\x0e\x32!.tfspec.SpectrogramConfig.ScalingH\x06\x88\x01\x01\x12\x37\n\x07padding\x18\x08 \x01(\x0e\x32!.tfspec.SpectrogramConfig.PaddingH\x07\x88\x01\x01\x12\x18\n\x0b\x65xpand_dims\x18\t \x01(\x08H\x08\x88\x01\x01\x12>\n\x0b\x64\x61ta_format\x18\n \x01(\x0e\x32$.tfspec.SpectrogramConfig.DataFormatH\t\x88\x01\x01\x12\x16\n\ttrainable\x18\x0b \x01(\x08H\n\x88\x01\x01\x12\x1b\n\x0esample_rate_hz\x18\x0c \x01(\x05H\x0b\x88\x01\x01\x12\x35\n\x06\x65ngine\x18\r \x01(\x0e\x32 .tfspec.SpectrogramConfig.EngineH\x0c\x88\x01\x01\x12;\n\tprecision\x18\x0e \x01(\x0e\x32#.tfspec.SpectrogramConfig.PrecisionH\r\x88\x01\x01\x12\x12\n\x05\x66loor\x18\x0f \x01(\x01H\x0e\x88\x01\x01\x12\x38\n\x08pad_mode\x18\x10 \x01(\x0e\x32!.tfspec.SpectrogramConfig.PadModeH\x0f\x88\x01\x01\x12\x16\n\tpad_value\x18\x11 \x01(\x01H\x10\x88\x01\x01\x12\x1a\n\rwindow_length\x18\x12 \x01(\x05H\x11\x88\x01\x01\"\x99\x01\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0c\n\x08MODE_LOG\x10\x01\x12\x12\n\x0eMODE_MAGNITUDE\x10\x02\x12\x0c\n\x08MODE_PSD\x10\x03\x12\r\n\tMODE_REAL\x10\x04\x12\r\n\tMODE_IMAG\x10\x05\x12\x0e\n\nMODE_ANGLE\x10\x06\x12\r\n\tMODE_STFT\x10\x07\x12\x0e\n\nMODE_POWER\x10\x08\"_\n\x07Scaling\x12\x17\n\x13SCALING_UNSPECIFIED\x10\x00\x12\x13\n\x0fSCALING_DENSITY\x10\x01\x12\x14\n\x10SCALING_SPECTRUM\x10\x02\x12\x10\n\x0cSCALING_NONE\x10\x03\"[\n\x07Padding\x12\x17\n\x13PADDING_UNSPECIFIED\x10\x00\x12\x11\n\rPADDING_VALID\x10\x01\x12\x10\n\x0cPADDING_SAME\x10\x02\x12\x12\n\x0ePADDING_CENTER\x10\x03\"P\n\x07PadMode\x12\x18\n\x14PAD_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10PAD_MODE_REFLECT\x10\x01\x12\x15\n\x11PAD_MODE_CONSTANT\x10\x02\"h\n\nDataFormat\x12\x1b\n\x17\x44\x41TA_FORMAT_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44\x41TA_FORMAT_CHANNELS_LAST\x10\x01\x12\x1e\n\x1a\x44\x41TA_FORMAT_CHANNELS_FIRST\x10\x02\"T\n\x06\x45ngine\x12\x16\n\x12\x45NGINE_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45NGINE_AUTO\x10\x01\x12\x11\n\rENGINE_KERNEL\x10\x02\x12\x0e\n\nENGINE_FFT\x10\x03\"h\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x15\n\x11PRECISION_DEFAULT\x10\x01\x12\x12\n\x0ePRECISION_HIGH\x10\x02\x12\x15\n\x11PRECISION_HIGHEST\x10\x03\x42\x07\n\x05_modeB\x0f\n\r_frame_lengthB\r\n\x0b_frame_stepB\r\n\x0b_fft_lengthB\t\n\x07_windowB\x0b\n\t_periodicB\n\n\x08_scalingB\n\n\x08_paddingB\x0e\n\x0c_expand_dimsB\x0e\n\x0c_data_formatB\x0c\n\n_trainableB\x11\n\x0f_sample_rate_hzB\t\n\x07_engineB\x0c\n\n_precisionB\x08\n\x06_floorB\x0b\n\t_pad_modeB\x0c\n\n_pad_valueB\x10\n\x0e_window_length\"\x8a\x01\n\x06Window\x12$\n\x05named\x18\x01 \x01(\x0b\x32\x13.tfspec.NamedWindowH\x00\x12&\n\x06values\x18\x02 \x01(\x0b\x32\x14.tfspec.WindowValuesH\x00\x12*\n\x0brectangular\x18\x03 \x01(\x0b\x32\x13.tfspec.RectangularH\x00\x42\x06\n\x04kind\"=\n\x0bNamedWindow\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\nparameters\x18\x02 \x03(\x01\x42\x07\n\x05_name\"\x1d\n\x0cWindowValues\x12\r\n\x05value\x18\x01 \x03(\x01\"\r\n\x0bRectangularb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,27 +22,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tfspec.proto.spectrogram_co
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_SPECTROGRAMCONFIG']._serialized_start=50
-  _globals['_SPECTROGRAMCONFIG']._serialized_end=1673
-  _globals['_SPECTROGRAMCONFIG_MODE']._serialized_start=735
-  _globals['_SPECTROGRAMCONFIG_MODE']._serialized_end=872
-  _globals['_SPECTROGRAMCONFIG_SCALING']._serialized_start=874
-  _globals['_SPECTROGRAMCONFIG_SCALING']._serialized_end=969
-  _globals['_SPECTROGRAMCONFIG_PADDING']._serialized_start=971
-  _globals['_SPECTROGRAMCONFIG_PADDING']._serialized_end=1062
-  _globals['_SPECTROGRAMCONFIG_PADMODE']._serialized_start=1064
-  _globals['_SPECTROGRAMCONFIG_PADMODE']._serialized_end=1144
-  _globals['_SPECTROGRAMCONFIG_DATAFORMAT']._serialized_start=1146
-  _globals['_SPECTROGRAMCONFIG_DATAFORMAT']._serialized_end=1250
-  _globals['_SPECTROGRAMCONFIG_ENGINE']._serialized_start=1252
-  _globals['_SPECTROGRAMCONFIG_ENGINE']._serialized_end=1336
-  _globals['_SPECTROGRAMCONFIG_PRECISION']._serialized_start=1338
-  _globals['_SPECTROGRAMCONFIG_PRECISION']._serialized_end=1442
-  _globals['_WINDOW']._serialized_start=1676
-  _globals['_WINDOW']._serialized_end=1814
-  _globals['_NAMEDWINDOW']._serialized_start=1816
-  _globals['_NAMEDWINDOW']._serialized_end=1877
-  _globals['_WINDOWVALUES']._serialized_start=1879
-  _globals['_WINDOWVALUES']._serialized_end=1908
-  _globals['_RECTANGULAR']._serialized_start=1910
-  _globals['_RECTANGULAR']._serialized_end=1923
+  _globals['_SPECTROGRAMCONFIG']._serialized_end=1735
+  _globals['_SPECTROGRAMCONFIG_MODE']._serialized_start=763
+  _globals['_SPECTROGRAMCONFIG_MODE']._serialized_end=916
+  _globals['_SPECTROGRAMCONFIG_SCALING']._serialized_start=918
+  _globals['_SPECTROGRAMCONFIG_SCALING']._serialized_end=1013
+  _globals['_SPECTROGRAMCONFIG_PADDING']._serialized_start=1015
+  _globals['_SPECTROGRAMCONFIG_PADDING']._serialized_end=1106
+  _globals['_SPECTROGRAMCONFIG_PADMODE']._serialized_start=1108
+  _globals['_SPECTROGRAMCONFIG_PADMODE']._serialized_end=1188
+  _globals['_SPECTROGRAMCONFIG_DATAFORMAT']._serialized_start=1190
+  _globals['_SPECTROGRAMCONFIG_DATAFORMAT']._serialized_end=1294
+  _globals['_SPECTROGRAMCONFIG_ENGINE']._serialized_start=1296
+  _globals['_SPECTROGRAMCONFIG_ENGINE']._serialized_end=1380
+  _globals['_SPECTROGRAMCONFIG_PRECISION']._serialized_start=1382
+  _globals['_SPECTROGRAMCONFIG_PRECISION']._serialized_end=1486
+  _globals['_WINDOW']._serialized_start=1738
+  _globals['_WINDOW']._serialized_end=1876
+  _globals['_NAMEDWINDOW']._serialized_start=1878
+  _globals['_NAMEDWINDOW']._serialized_end=1939
+  _globals['_WINDOWVALUES']._serialized_start=1941
+  _globals['_WINDOWVALUES']._serialized_end=1970
+  _globals['_RECTANGULAR']._serialized_start=1972
+  _globals['_RECTANGULAR']._serialized_end=1985
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ No other module asks a config for its `data_format`.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -34,8 +35,8 @@ def channel_axis(config: SpectrogramConfig) -> int:
 
 
 def samples_and_channels(
-  shape: Sequence[int | None], config: SpectrogramConfig
-) -> tuple[int | None, int | None]:
+  shape: Sequence[Any], config: SpectrogramConfig
+) -> tuple[Any, Any]:
   """Returns the last two sizes of signals of a shape, in this order."""
   first, second = shape[-2:]
   return (first, second) if is_channels_last(config) else (second, first)

@@ -32,7 +32,7 @@ class Spectrogram(tf.Module):
     TensorShape([124, 129])
 
   References:
-    [1]: https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/
+    [1] https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/
   """
 
   def __init__(

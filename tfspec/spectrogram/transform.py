@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfspec.coefficients import fourier, windows
+from tfspec.coefficients import fourier
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import stages, stft_ops
 
@@ -27,7 +27,7 @@ def apply(
   (values,) = stft_ops.transform(
     signals,
     stages.Mode(config.mode, config.fft_length, config.floor),
-    window(config),
+    config.window_values(),
     config.frame_step,
     config.fft_length,
     padding=config.padding,
@@ -56,12 +56,7 @@ def initial_kernel(config: SpectrogramConfig, part: str) -> np.ndarray:
   Returns:
     Float64 `[frame_length, 1, num_bins]`.
   """
-  both = fourier.fourier_kernels(window(config), config.resolved().fft_length)
-  return both[stages.PARTS.index(part)][:, np.newaxis, :]
-
-
-def window(config: SpectrogramConfig) -> np.ndarray:
-  """Returns the scaled window of a config, float64 `[frame_length]`."""
-  return windows.window(
-    config.window, config.frame_length, config.periodic, config.scaling
+  both = fourier.fourier_kernels(
+    config.window_values(), config.resolved().fft_length
   )
+  return both[stages.PARTS.index(part)][:, np.newaxis, :]

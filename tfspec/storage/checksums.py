@@ -54,13 +54,13 @@ def problems(folder: str) -> list[str]:
   for path in sorted(present & sums.keys()):
     name = files.shown(path)
     try:
-      found = _sha256(os.path.join(folder, path))
+      actual = _sha256(os.path.join(folder, path))
     except OSError as e:
       result.append(f"{name} must be readable. Got: {type(e).__name__}.")
       continue
-    if found != sums[path]:
+    if actual != sums[path]:
       result.append(
-        f"{name} must be as it was written. Got: SHA-256 {found[:16]}..., in "
+        f"{name} must be as it was written. Got: SHA-256 {actual[:16]}..., in "
         f"{SUMS_FILE} {sums[path][:16]}..."
       )
   return result

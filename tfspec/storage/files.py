@@ -1,8 +1,8 @@
 """Files and folders: local, or in any file system that TensorFlow knows.
 
 Every path of the API and of the command line passes through `as_path`. A path
-is text from there on; the bytes of a local name that is no UTF-8 are in it as
-`os.fsdecode` puts them. TensorFlow is imported for remote paths alone.
+is text from there on; `os.fsdecode` puts the bytes of a local name that is no
+UTF-8 into it. TensorFlow is imported for remote paths alone.
 """
 
 import contextlib
@@ -11,11 +11,11 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-Path = str | bytes | os.PathLike
+Path = str | bytes | os.PathLike  # type: ignore[type-arg]
 
-# TensorFlow's files in memory, which have faults that are dealt with here.
+# TensorFlow's files in memory. This module works around their faults.
 _RAM = "ram://"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(/?)")
 
@@ -81,7 +81,7 @@ def check_text(path: str) -> None:
 
 
 def check_new(path: Path, name: str) -> str:
-  """Returns the path of something that is to be made.
+  """Returns the path of something new.
 
   Args:
     path: The path. There must be nothing yet, not even a link.
@@ -89,7 +89,7 @@ def check_new(path: Path, name: str) -> str:
 
   Raises:
     FileExistsError: If there is something.
-    NotADirectoryError: If what is above it is no folder.
+    NotADirectoryError: If the path above it is no folder.
     PermissionError: If that folder cannot be written to.
     ValueError: See `as_path`.
   """
@@ -151,7 +151,7 @@ def exists(path: str) -> bool:
   with _gfile(path) as gfile:
     if not path.startswith(_RAM):
       return gfile.exists(path)
-    # There the beginning of a name exists too.
+    # In `ram://` the beginning of a name exists too.
     parent, _, name = path.rstrip("/").rpartition("/")
     return gfile.exists(path) and name in gfile.listdir(f"{parent}/")
 
@@ -177,7 +177,7 @@ def size(path: str) -> int:
 
 
 @contextlib.contextmanager
-def opened(path: str, mode: str) -> Iterator[BinaryIO]:
+def opened(path: str, mode: Literal["rb", "wb"]) -> Iterator[BinaryIO]:
   """Opens a file.
 
   Args:
@@ -215,7 +215,7 @@ def write_bytes(path: str, content: bytes) -> None:
   Raises:
     OSError: If it cannot be written.
   """
-  if path.startswith(_RAM) and exists(path):  # There it would be appended to.
+  if path.startswith(_RAM) and exists(path):  # TensorFlow would append.
     _remove_file(path)
   with opened(path, "wb") as file:
     file.write(content)
@@ -224,7 +224,7 @@ def write_bytes(path: str, content: bytes) -> None:
 def make_folder(path: str) -> None:
   """Makes a folder that is not there yet, and those above it.
 
-  Of two that make a local folder at the same time, one fails.
+  If two processes make a local folder at the same time, one fails.
 
   Raises:
     FileExistsError: If there is something at the path.
@@ -282,7 +282,7 @@ def rename(source: str, target: str) -> None:
     return
   with _gfile(source) as gfile:
     if source.startswith(_RAM) and gfile.isdir(source):
-      # There what is in a folder does not move with it.
+      # In `ram://` the files in a folder do not move with it.
       for path in below(source):
         moved = os.path.join(target, path)
         gfile.makedirs(os.path.dirname(moved))
@@ -296,8 +296,8 @@ def rename(source: str, target: str) -> None:
 def written_aside(target: str, name: str, folder: bool = True) -> Iterator[str]:
   """Gives a path to write to, which becomes the target at the end.
 
-  The target appears when it is complete. What fails leaves nothing behind.
-  Of two that write one local target at the same time, the second fails before
+  The target appears when it is complete. A failure leaves nothing behind. If
+  two processes write one local target at the same time, the second fails before
   its work begins.
 
   Args:
@@ -331,11 +331,11 @@ def written_aside(target: str, name: str, folder: bool = True) -> Iterator[str]:
 
 
 def below(folder: str) -> list[str]:
-  """Returns all that is in a folder and below it, but for the folders.
+  """Returns all files in a folder and below it.
 
   Returns:
-    Paths from the folder, sorted. Links to folders, and local folders that
-    cannot be listed, are among them.
+    Paths from the folder, sorted. They include links to folders, and local
+    folders that cannot be listed.
   """
   found = []
   if is_remote(folder):

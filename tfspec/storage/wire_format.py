@@ -1,4 +1,4 @@
-"""The wire format of protocol buffers, for what is written without a class.
+"""The wire format of protocol buffers, for messages without a class.
 
 References:
   [1]: https://protobuf.dev/programming-guides/encoding/

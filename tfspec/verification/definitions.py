@@ -1,4 +1,4 @@
-"""What makes spectrograms, wherever it is kept: a config and its kernels."""
+"""A config and its kernels, wherever they are kept."""
 
 import dataclasses
 import os
@@ -30,9 +30,9 @@ class FrontEnd:
     name: The path, or what kind of object it is.
     config: The config.
     kernels: The kernels `[frame_length, 1, num_bins]` by part, "real" and
-      "imag", in the dtype that they are kept in; none where nothing but the
-      config says what they are: then they are the Fourier kernels, or what
-      training makes of them.
+      "imag", in the dtype in which they are stored. It is empty if only the
+      config defines them: they are then the Fourier kernels, or what training
+      makes of them.
   """
 
   name: str
@@ -54,8 +54,8 @@ class FrontEnd:
   def distance(self) -> float:
     """Returns how far the kernels are from those, as a relative L2 norm.
 
-    From kernels that are all zero, as the imaginary part of frames of one
-    sample has them, all others are infinitely far.
+    All other kernels are infinitely far from kernels that are all zero, such as
+    the imaginary part for frames of one sample.
     """
     moved, size = 0.0, 0.0
     for part, exact in self.fourier_kernels().items():

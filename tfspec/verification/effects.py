@@ -1,4 +1,4 @@
-"""What a field in which two configs differ does to the numbers."""
+"""The effect on the numbers of a field in which two configs differ."""
 
 import dataclasses
 import math
@@ -7,23 +7,30 @@ from collections.abc import Callable
 import numpy as np
 
 from tfspec.coefficients import framing
-from tfspec.config import SpectrogramConfig
+from tfspec.config import FIELDS, ResolvedConfig
 from tfspec.contract import bounds
 from tfspec.export.model_card import FORMULAS
-from tfspec.spectrogram import layouts, transform
+from tfspec.spectrogram import layouts
 
-# The sentences on a field, of two configs in which nothing is left to defaults.
-_Effect = Callable[[SpectrogramConfig, SpectrogramConfig], str]
+# Returns the sentences on a field, with numbers, for two resolved configs.
+# None: the declared sentence says all.
+_Effect = Callable[[ResolvedConfig, ResolvedConfig], str | None]
 
 # Numbers in a sentence need a clip: ten seconds at 16 kHz.
 _SAMPLES = 160000
 
 
-def _mode(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
+def effect(field: str, a: ResolvedConfig, b: ResolvedConfig) -> str:
+  """Returns what a field in which two configs differ does to the numbers."""
+  with_numbers = _WITH_NUMBERS.get(field)
+  return (with_numbers and with_numbers(a, b)) or _DECLARED[field]
+
+
+def _mode(a: ResolvedConfig, b: ResolvedConfig) -> str:
   return f"A value is {FORMULAS[a.mode]}, against {FORMULAS[b.mode]}."
 
 
-def _frame_length(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
+def _frame_length(a: ResolvedConfig, b: ResolvedConfig) -> str:
   ratio = b.frame_length / a.frame_length
   return (
     f"Every value changes: a frame of B covers {ratio:.4g} times the time of "
@@ -31,12 +38,12 @@ def _frame_length(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
   )
 
 
-def _frame_step(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
+def _frame_step(a: ResolvedConfig, b: ResolvedConfig) -> str:
   ratio = a.frame_step / b.frame_step
   return f"B has {ratio:.4g} times as many frames as A."
 
 
-def _fft_length(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
+def _fft_length(a: ResolvedConfig, b: ResolvedConfig) -> str:
   return (
     f"{a.num_bins} against {b.num_bins} bins: bin k stands for "
     f"k / {a.fft_length} against k / {b.fft_length} cycles per sample."
@@ -46,37 +53,36 @@ def _fft_length(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
 def _weights(field: str) -> _Effect:
   """Returns the effect of a field that gives a frame other weights."""
 
-  def effect(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
-    text = "The samples of a frame have other weights"
+  def weights(a: ResolvedConfig, b: ResolvedConfig) -> str | None:
     windows = _windows(a, b, field)
     if windows is None:
-      return f"{text}: every value changes."
+      return None
     off = np.linalg.norm(windows[1] - windows[0]) / np.linalg.norm(windows[0])
     if not off:
       return "The windows are equal: nothing changes."
     return (
-      f"{text}: with this field alone the window is {off:.2g} from that of A "
-      "(relative L2)."
+      "The samples of a frame have other weights: with this field alone the "
+      f"window is {off:.2g} from that of A (relative L2)."
     )
 
-  return effect
+  return weights
 
 
 def _windows(
-  a: SpectrogramConfig, b: SpectrogramConfig, field: str
+  a: ResolvedConfig, b: ResolvedConfig, field: str
 ) -> tuple[np.ndarray, np.ndarray] | None:
   """Returns the window of A, and with a field of B; None if there is none."""
   try:
     changed = dataclasses.replace(a, **{field: getattr(b, field)})
   except ValueError:  # The field of B goes with others of B.
     return None
-  return transform.window(a), transform.window(changed)
+  return a.window_values(), changed.window_values()
 
 
-def _scaling(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
+def _scaling(a: ResolvedConfig, b: ResolvedConfig) -> str | None:
   windows = _windows(a, b, "scaling")
   if windows is None:
-    return "Every magnitude changes by one factor; phases stay."
+    return None
   ratio = np.max(np.abs(windows[1])) / np.max(np.abs(windows[0]))
   return (
     f"With this field alone magnitudes in B are {ratio:.4g} times those in A, "
@@ -84,7 +90,7 @@ def _scaling(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
   )
 
 
-def _padding(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
+def _padding(a: ResolvedConfig, b: ResolvedConfig) -> str:
   counts = [
     framing.num_frames(_SAMPLES, a.frame_length, a.frame_step, padding)
     for padding in (a.padding, b.padding)
@@ -96,17 +102,17 @@ def _padding(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
   )
 
 
-def _layout(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
+def _layout(a: ResolvedConfig, b: ResolvedConfig) -> str:
   both = f"{layouts.text(a)} against {layouts.text(b)}"
   return f"The same values in another layout: {both}."
 
 
-def _trainable(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
+def _trainable(a: ResolvedConfig, b: ResolvedConfig) -> str:
   which = "A" if a.trainable else "B"
   return f"Training moves the kernels of {which} alone."
 
 
-def _sample_rate_hz(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
+def _sample_rate_hz(a: ResolvedConfig, b: ResolvedConfig) -> str:
   meanings = [
     "sound may have any rate"
     if c.sample_rate_hz is None
@@ -116,7 +122,7 @@ def _sample_rate_hz(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
   return f"In A {meanings[0]}, in B {meanings[1]}."
 
 
-def _engine(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
+def _engine(a: ResolvedConfig, b: ResolvedConfig) -> str:
   del a, b
   return (
     "Speed and rounding only, each within "
@@ -124,24 +130,13 @@ def _engine(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
   )
 
 
-def _precision(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
-  del a, b
-  return (
-    "Speed and rounding only, on devices that round operands (TPU, TF32 GPUs)."
-  )
-
-
-def _floor(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
+def _floor(a: ResolvedConfig, b: ResolvedConfig) -> str:
   low = [f"{20 * math.log10(c.floor):.1f}" for c in (a, b)]
   return f"Quiet values are raised to {low[0]} against {low[1]} dB."
 
 
-def _pad(a: SpectrogramConfig, b: SpectrogramConfig) -> str:
-  del a, b
-  return "Only frames that reach beyond the ends of a clip change."
-
-
-EFFECTS: dict[str, _Effect] = {
+_DECLARED = {field.name: field.effect for field in FIELDS}
+_WITH_NUMBERS: dict[str, _Effect] = {
   "mode": _mode,
   "frame_length": _frame_length,
   "frame_step": _frame_step,
@@ -155,10 +150,8 @@ EFFECTS: dict[str, _Effect] = {
   "trainable": _trainable,
   "sample_rate_hz": _sample_rate_hz,
   "engine": _engine,
-  "precision": _precision,
   "floor": _floor,
-  "pad_mode": _pad,
-  "pad_value": _pad,
+  "window_length": _weights("window_length"),
 }
 _START = {
   "valid": "the first starts at sample 0 and all lie inside",

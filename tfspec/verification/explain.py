@@ -8,13 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec.coefficients.rules import brief
-from tfspec.config import SpectrogramConfig
+from tfspec.config import ResolvedConfig
 from tfspec.contract import bounds, vectors
 from tfspec.verification import definitions
 from tfspec.verification.definitions import FrontEnd
-from tfspec.verification.effects import EFFECTS
+from tfspec.verification.effects import effect
 
-# More values of padded frames are not measured: they would take gigabytes.
+# The most values of padded frames to measure: more would take gigabytes.
 _MAX_MEASURED = 1 << 26
 _DB = 20.0 / math.log(10.0)
 
@@ -50,7 +50,7 @@ class Numbers:
   Attributes:
     largest: The largest absolute difference; None if they cannot be compared.
     median: The median of all absolute differences; None likewise.
-    unit: What these are given in.
+    unit: The unit of both.
     note: Why they cannot be compared, else empty.
   """
 
@@ -152,11 +152,11 @@ def explain(a: Any, b: Any) -> Explanation:
 
 
 def compare(a: FrontEnd, b: FrontEnd) -> Explanation:
-  """Returns what `explain` does, of front ends that are loaded."""
+  """Returns what `explain` returns, for front ends that are loaded."""
   first, second = a.config.resolved(), b.config.resolved()
   fields, execution = (
     tuple(
-      Difference(name, x, y, EFFECTS[name](first, second))
+      Difference(name, x, y, effect(name, first, second))
       for name, (x, y) in differences.items()
     )
     for differences in (
@@ -171,7 +171,7 @@ def compare(a: FrontEnd, b: FrontEnd) -> Explanation:
 def _kernels_equal(a: FrontEnd, b: FrontEnd) -> bool:
   """Returns whether kernels are equal, in the shorter dtype.
 
-  Fixed kernels are those of float32 at least: a short dtype is another set.
+  Fixed kernels have at least float32, so that a short dtype differs.
   """
   if not a.kernels and not b.kernels:
     return True
@@ -184,8 +184,8 @@ def _kernels_equal(a: FrontEnd, b: FrontEnd) -> bool:
     dtype = min(dtypes, key=lambda d: (d.size, d.name))
     if fixed and dtype.size < tf.float32.size:
       dtype = tf.float32
-    rounded = [k.astype(dtype.as_numpy_dtype) for k in (kernel, other[part])]
-    if not np.array_equal(*rounded, equal_nan=True):
+    x, y = (k.astype(dtype.as_numpy_dtype) for k in (kernel, other[part]))
+    if not np.array_equal(x, y, equal_nan=True):
       return False
   return True
 
@@ -221,20 +221,20 @@ def _measure(a: FrontEnd, b: FrontEnd) -> Numbers:
     vectors.golden("", signals, end.config, end.kernels).values(end.config)
     for end in (a, b)
   )
-  # Kernels that diverged alike give the same, finite or not.
+  # Kernels that diverged in the same way give equal values, finite or not.
   alike = (values == others) | (np.isnan(values) & np.isnan(others))
   off = np.where(alike, 0.0, bounds.errors(first, values, others))
-  unit = {"log": "dB", "angle": "radians"}.get(first.mode)
+  unit = {"log": "dB", "angle": "radians"}.get(first.mode, "")
   if first.mode == "log":
     off = _DB * off
-  elif unit is None:
+  elif not unit:
     unit = "of the largest value"
     size = np.abs([values, others])
     off = off / (np.max(size, initial=0.0, where=np.isfinite(size)) or 1.0)
   return Numbers(float(np.max(off)), float(np.median(off)), unit)
 
 
-def _signals(a: SpectrogramConfig, b: SpectrogramConfig) -> np.ndarray:
+def _signals(a: ResolvedConfig, b: ResolvedConfig) -> np.ndarray:
   """Returns a sweep of all frequencies, noise, and silence at the end."""
   frame = max(a.frame_length, b.frame_length)
   step = max(a.frame_step, b.frame_step)

@@ -1,7 +1,7 @@
 """The routes on which `verify` computes a spectrogram.
 
-A route is a function by name: of clips of one length it yields what each of
-them gave, any number of times, in the config's layout for a mono clip.
+A route is a function with a name. For clips of one length it yields the result
+of each, any number of times, in the config's layout for a mono clip.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +25,7 @@ def own(
 ) -> dict[str, Route]:
   """Returns the routes of training and of preparing data, built here.
 
-  Without the layer where Keras runs on another backend than TensorFlow.
+  There is no layer if Keras runs on another backend than TensorFlow.
 
   Args:
     config: The config.
@@ -49,7 +49,7 @@ def own(
   }
   if not stft_spectrogram.on_tensorflow():
     return routes
-  # Whatever dtype policy the process has: the signatures are float32.
+  # The signatures are float32, whatever dtype policy the process has.
   layer = layers.STFTSpectrogram.from_spectrogram_config(
     config, dtype="float32"
   )
@@ -170,7 +170,7 @@ def _assign(owner: Any, kernels: Mapping[str, np.ndarray]) -> None:
 def _channels(shape: list[int | None], config: SpectrogramConfig) -> int | None:
   """Returns how many channels `signals` have, None if they have no such axis.
 
-  The rank of what an export takes says whether, and the size how many.
+  The rank of the input of an export says whether, and its size how many.
   """
   return None if len(shape) == 2 else shape[layouts.channel_axis(config)]
 
@@ -235,7 +235,7 @@ def _in_batches(
   return route
 
 
-def _check_refused(wav: Callable, contents: bytes) -> None:
+def _check_refused(wav: Callable[..., Any], contents: bytes) -> None:
   try:
     wav(wav_bytes=tf.constant([contents]))
   except tf.errors.InvalidArgumentError:

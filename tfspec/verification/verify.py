@@ -39,8 +39,8 @@ class Report:
     problems: What is wrong with the files, a sentence each.
     results: One result a route; none of a prepared dataset.
     mode: The mode of its config.
-    notes: What was not done, and what differs without being wrong, a sentence
-      each.
+    notes: Sentences on what was not done, and on what differs without being
+      wrong.
   """
 
   path: str
@@ -88,20 +88,21 @@ def verify(path: files.Path, against: Any = None) -> Report:
   its bound of the float64 result that was stored at export.
 
   The signatures of a Keras model must answer what Keras answered to each clip
-  alone when it was exported, to 1e-4 of the largest value of the output: to the
-  clip alone, and to all clips in batches of unlike lengths with rubbish behind
-  their ends. So must what the layer gives inside the model. The signatures must
-  refuse clips that Keras cannot answer with finite values.
+  alone at the export, to 1e-4 of the largest value of the output. `verify`
+  sends each clip alone, and all clips in batches of different lengths with
+  rubbish in the padding. It checks the output of the layer inside the model
+  likewise. The signatures must refuse clips that Keras cannot answer with
+  finite values.
 
-  A `.tflite` file must be the one that was written too, and is run by LiteRT.
-  If its kernels are fixed, the float64 result is computed from the config that
-  the file carries: the file, and each of the routes above, do what the config
-  says. Trained kernels cannot be read back from it: the file alone is compared,
-  with what was stored at export, and with the float64 result of the kernels of
-  `against`. A Keras model gives its outputs alone: they are compared with those
-  of Keras at the export.
+  A `.tflite` file must be the one that was written, too. LiteRT runs it. If its
+  kernels are fixed, the float64 result is computed from the config that the
+  file carries: the file, and each of the routes above, do what the config says.
+  Trained kernels cannot be read back from it. `verify` then compares only the
+  file, with the values stored at export and with the float64 result of the
+  kernels of `against`. It compares the outputs of a Keras model with those of
+  Keras at the export.
 
-  Of a prepared dataset only the files are checked: it has no routes.
+  A prepared dataset has no routes: `verify` checks only its files.
 
   Args:
     path: Folder that `tfspec.export_saved_model` or `tfspec prepare` wrote, or
@@ -167,7 +168,7 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
     answers = _answers(os.path.join(assets, ANSWERS_ASSET))
   except (OSError, ValueError) as e:
     problems.append(str(e))
-  if problems:  # Damaged files are not run.
+  if config is None or problems:  # Do not run damaged files.
     return _report(folder, config, problems)
   try:
     model = tf.saved_model.load(folder)
@@ -217,7 +218,7 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
       goldens = archive.load(content, config, f"{path}/{GOLDENS_ASSET}")
   except (OSError, ValueError) as e:
     problems.append(str(e))
-  if problems:  # Damaged files are not run.
+  if config is None or problems:  # Do not run damaged files.
     return _report(path, config, problems)
   routes = {} if config.trainable else routes_lib.own(config, {})
   try:
@@ -326,7 +327,7 @@ def _kernels_against(
   config: SpectrogramConfig,
   goldens: list[Golden],
 ) -> RouteResult:
-  """Compares what a route gives with what other kernels give in float64.
+  """Compares a route with what other kernels give in float64.
 
   Args:
     kernels: The other kernels by part.

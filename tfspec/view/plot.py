@@ -21,6 +21,7 @@ _LABELS = {
   "imag": "imaginary part",
   "angle": "phase (radians)",
   "stft": "magnitude of the stft",
+  "power": "power",
 }
 
 
@@ -50,7 +51,7 @@ def plot(
 ) -> list[str]:
   """Draws WAV files side by side into a picture.
 
-  Of a long file only the beginning is read and drawn.
+  It reads and draws only the beginning of a long file.
 
   Args:
     inputs: The files, at least one.
@@ -58,7 +59,7 @@ def plot(
     output: The picture, a PNG file, or another kind by its ending.
 
   Returns:
-    A sentence for each file that is not drawn whole, or is cut short.
+    A sentence for each file that is cut short or drawn in part.
 
   Raises:
     ImportError: If matplotlib is not installed.
@@ -107,7 +108,7 @@ def _read(
   except tf.errors.OpError as e:
     raise ValueError(f"{name}: {errors.sentence(e)}") from e
   rate = int(rate)
-  # All bytes of the file give about as many more.
+  # The whole file has about as many more samples.
   share = files.size(path) / len(contents)
   seconds = share * len(signals) / rate
   frames = max(1, most_values // config.num_features)
@@ -138,8 +139,7 @@ def contact_sheet(
 ) -> None:
   """Draws spectrograms side by side, with one colour scale, into a PNG file.
 
-  The axes are in seconds and hertz. Of a clip with several channels the first
-  is drawn.
+  The axes are in seconds and hertz. It draws the first channel of a clip.
 
   Args:
     panels: The spectrograms, at least one.

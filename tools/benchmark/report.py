@@ -12,7 +12,10 @@ from tfspec.view import plot
 # or is "tfspec".
 _BASES = ("tfspec fft", "tfspec layer")
 
-_COLOURS = {"tfspec": "tab:orange", "floor": "lightgrey"}
+# The works that the chart shows: speech, music, latency and training.
+_ASKED = ("W1", "W3", "W5", "W7")
+# Bars of more times the length of tfspec's are cut off.
+_LONGEST = 7
 
 
 def summarize(runs: list[dict]) -> None:
@@ -83,17 +86,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def _table(work: dict) -> list[str]:
-  lengths = (work["frame_length"], work["frame_step"], work["fft_length"])
-  if work["kind"] == "dataset":
-    size = f"{work['num_files']} files"
-  else:
-    size = f"{work['batch']} x {work['samples'] / 16000:g} s at 16 kHz"
-  lines = [
-    f"### {work['key']}: {work['title']}",
-    "",
-    f"{size}, {'/'.join(map(str, lengths))}, mode {work['mode']}.",
-    "",
-  ]
+  lines = [f"### {_title(work)}", "", f"{_conditions(work)}.", ""]
   if "absent" in work:
     return [*lines, f"Absent: {work['absent']}."]
   names = ["run", "median ms", "quartiles ms", "ratio", "error"]
@@ -121,6 +114,19 @@ def _table(work: dict) -> list[str]:
     row += [""] * (len(names) - len(row))
     lines.append("| " + " | ".join(row) + " |")
   return lines
+
+
+def _title(work: dict) -> str:
+  return f"{work['key']}: {work['title']}"
+
+
+def _conditions(work: dict) -> str:
+  lengths = (work["frame_length"], work["frame_step"], work["fft_length"])
+  if work["kind"] == "dataset":
+    size = f"{work['num_files']} files"
+  else:
+    size = f"{work['batch']} x {work['samples'] / 16000:g} s at 16 kHz"
+  return f"{size}, {'/'.join(map(str, lengths))}, mode {work['mode']}"
 
 
 def _growth_table(points: list[dict]) -> list[str]:
@@ -153,59 +159,89 @@ def _ms(seconds: float) -> str:
 
 
 def _draw_bars(results: dict, path: str) -> None:
-  works = [work for work in results["works"] if work["runs"]]
+  """Draws the works that most people ask about: a bar for each library."""
+  works = {work["key"]: work for work in reversed(results["works"])}
+  works = [works[key] for key in _ASKED if works.get(key, {}).get("runs")]
+  works = works or [work for work in results["works"] if work["runs"]]
   columns = min(2, len(works))
   rows = -(-len(works) // columns)
-  sheet = plot.new_figure(figsize=(7 * columns, 3.8 * rows))
+  sheet = plot.new_figure(figsize=(6.5 * columns, 3.6 * rows))
   axes = sheet.subplots(rows, columns, squeeze=False).ravel()
   for axis in axes[len(works) :]:
     axis.set_axis_off()
   for axis, work in zip(axes, works, strict=False):
-    runs = work["runs"]
-    middles = [1e3 * run.get("median", 0) for run in runs]
-    ends = [[1e3 * q for q in run.get("quartiles", (0, 0))] for run in runs]
-    errors = [
-      [middle - end[0] for middle, end in zip(middles, ends, strict=True)],
-      [end[1] - middle for middle, end in zip(middles, ends, strict=True)],
-    ]
-    colours = [
-      _COLOURS.get(run["name"].split(" ")[0].rstrip(",:"), "tab:blue")
-      for run in runs
-    ]
-    axis.barh(range(len(runs)), middles, xerr=errors, color=colours)
-    for i, run in enumerate(runs):
-      text = "absent" if "absent" in run else f"{run.get('ratio', 0):.2f}"
-      axis.annotate(
-        text, (ends[i][1], i), (4, 0), textcoords="offset points", va="center"
-      )
-    axis.set_yticks(range(len(runs)), [run["name"] for run in runs])
-    axis.invert_yaxis()
-    axis.margins(x=0.12)
-    axis.set_xlim(left=0)
-    axis.set_title(f"{work['key']}: {work['title']}")
-    axis.set_xlabel("milliseconds; the numbers are ratios to tfspec")
+    _draw_work(axis, work)
   plot.save(sheet, path)
 
 
+def _draw_work(axis: Any, work: dict) -> None:
+  """Draws the fastest run of each library, the fastest library first."""
+  fastest: dict[str, float] = {}
+  for run in work["runs"]:
+    library = run["name"].split(",")[0]
+    if "median" in run and not library.startswith("floor"):
+      library = "tfspec" if library.startswith("tfspec") else library
+      time = 1e3 * run["median"]
+      fastest[library] = min(time, fastest.get(library, time))
+  names = sorted(fastest, key=fastest.get)
+  own = fastest.get("tfspec", fastest[names[0]])
+  end = min(fastest[names[-1]], _LONGEST * own)
+  for i, name in enumerate(names):
+    time = fastest[name]
+    colour = "tab:orange" if name == "tfspec" else "tab:blue"
+    axis.barh(i, min(time, end), color=colour)
+    text = f"{time:.3g} ms"
+    text += "" if name == "tfspec" else f", {time / own:.2g} x"
+    text += ", cut off" if time > end else ""
+    inside = time > 0.7 * end
+    axis.annotate(
+      text,
+      (min(time, end), i),
+      (-4 if inside else 4, 0),
+      textcoords="offset points",
+      va="center",
+      ha="right" if inside else "left",
+      color="white" if inside else "black",
+    )
+  axis.set_yticks(range(len(names)), names)
+  axis.set_ylim(max(len(names), 5) - 0.5, -0.5)
+  axis.set_xlim(0, 1.02 * end)
+  axis.set_title(f"{_title(work)}\n{_conditions(work)}", fontsize=10)
+  axis.set_xlabel("milliseconds, fewer is better; x: times that of tfspec")
+
+
 def _draw_growth(points: list[dict], path: str) -> None:
-  sheet = plot.new_figure(figsize=(12, 5))
-  for axis, how in zip(sheet.subplots(1, 2), ("graph", "jit"), strict=True):
-    batches = sorted({point["batch"] for point in points})
-    for i, batch in enumerate(batches):
-      for side, style in (("tfspec fft", "-o"), ("tf.signal", "--x")):
+  """Draws single clips and one batch: what a second of audio costs."""
+  sheet = plot.new_figure(figsize=(12, 4.5))
+  batches = sorted({point["batch"] for point in points})
+  batches = [batches[0], batches[len(batches) // 2]]
+  axes = sheet.subplots(1, 2, sharey=True)
+  for axis, how, title in zip(
+    axes, ("graph", "jit"), ("in a graph", "compiled by XLA"), strict=True
+  ):
+    for library, colour in (
+      ("tfspec fft", "tab:orange"),
+      ("tf.signal", "tab:blue"),
+    ):
+      for batch, style in zip(batches, ("-o", "--s"), strict=True):
         line = [
           (point["seconds"], _cost(point, run))
           for point in points
           for run in point["runs"]
           if point["batch"] == batch
-          and run["name"] == f"{side}, {how}"
+          and run["name"] == f"{library}, {how}"
           and "median" in run
         ]
-        label = f"{side}, batch {batch}"
-        axis.loglog(*zip(*line, strict=True), style, color=f"C{i}", label=label)
-    axis.set_title(f"400/160/512, mode log, {how}")
+        if line:
+          label = f"{library.split(' ')[0]}, {batch} at a time"
+          axis.loglog(
+            *zip(*line, strict=True), style, color=colour, label=label
+          )
+    axis.set_title(title)
     axis.set_xlabel("length of a clip (seconds)")
-    axis.set_ylabel("microseconds per second of audio")
-    axis.grid(True, alpha=0.3)
-  axis.legend(fontsize=7, ncols=2)
+    axis.grid(True, which="both", alpha=0.2)
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_major_formatter("{x:g}")
+  axes[0].set_ylabel("microseconds per second of audio")
+  axes[0].legend(fontsize=9)
   plot.save(sheet, path)

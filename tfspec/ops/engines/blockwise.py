@@ -374,7 +374,7 @@ def _unknown_zero(signals: tf.Tensor) -> tf.Tensor:
 
 
 def calls(
-  function: tf.types.experimental.ConcreteFunction, i: tf.Tensor
+  function: "tf.types.experimental.ConcreteFunction", i: tf.Tensor
 ) -> list[tf.Tensor]:
   """Returns the results of calls with each number, stacked.
 
@@ -387,7 +387,9 @@ def calls(
   """
   function.add_to_graph()
   executor = tf.compat.v1.AttrValue(s=b"SINGLE_THREADED_EXECUTOR")
-  return devices.operation("MapDefun")(
+  map_defun = devices.operation("MapDefun")
+  assert map_defun is not None  # Else blocks are computed one by one.
+  return map_defun(
     arguments=[i],
     captured_inputs=function.captured_inputs,
     output_types=[r.dtype for r in function.outputs],
