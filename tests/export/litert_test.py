@@ -423,3 +423,22 @@ def test_without_the_interpreter(export, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
   with pytest.raises(ImportError, match=r"pip install '\.\[litert\]' in a"):
     litert.interpreter(path)
+
+
+def test_schema_is_that_of_the_runtime_where_tensorflow_has_none(
+  monkeypatch, path
+):
+  config = tfspec.SpectrogramConfig(frame_length=64, fft_length=64)
+  tfspec.export_litert(config, path)
+  expected = litert.assets(path)
+  content = path.read_bytes()
+  path.unlink()
+  hidden = "tensorflow.lite.python.schema_py_generated"
+  monkeypatch.setitem(sys.modules, hidden, None)
+  assert litert_schema.schema().__name__.startswith("ai_edge_litert")
+  tfspec.export_litert(config, path)
+  assert path.read_bytes() == content
+  assert litert.assets(path) == expected
+  monkeypatch.setitem(sys.modules, "ai_edge_litert.schema_py_generated", None)
+  with pytest.raises(ImportError, match="ai-edge-litert must be installed"):
+    litert_schema.schema()

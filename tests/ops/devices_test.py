@@ -180,3 +180,11 @@ def test_terms_are_those_that_no_device_rounds():
   for term in terms:
     short = tf.cast(tf.cast(term, tf.bfloat16), tf.float32)
     np.testing.assert_array_equal(short, term)
+
+
+def test_autograph_has_nothing_to_say(caplog):
+  spectrogram = tfspec.Spectrogram(tfspec.SpectrogramConfig())
+  # A lambda is converted, and so is what it calls.
+  run = tf.function(lambda s: spectrogram(s), jit_compile=True)
+  run.get_concrete_function(tf.zeros([1000]))
+  assert "AutoGraph" not in caplog.text

@@ -1,6 +1,7 @@
 """The op of plain keywords: its errors, its padding and its stages."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -185,3 +186,15 @@ def test_condition_has_a_gradient(small_blocks):
     product = tf.reduce_sum(parts * tf.reshape(weights, parts.shape))
   gradient = tape.gradient(product, signals)
   np.testing.assert_allclose(tf.reduce_sum(gradient * signals), product)
+
+
+def test_condition_is_computed_in_blocks():
+  stft = tf.function(lambda s: transform_without_mean(s), jit_compile=True)
+  samples = 20 * 20000
+  frames = (samples - 50) // 20 + 1
+  hlo = stft.experimental_get_compiler_ir(tf.zeros([1, samples]))(
+    stage="optimized_hlo"
+  )
+  assert re.search(rf"f32\[1,{frames},33\]", hlo)
+  # All frames at once are never in memory, neither cut nor windowed.
+  assert not re.search(rf"f32\[1,{frames},(50|64)\]", hlo)

@@ -192,9 +192,9 @@ def place(
 def _missing(
   samples: int | tf.Tensor, frame_length: int, frame_step: int
 ) -> int | tf.Tensor:
-  """Returns how many samples the frames of "same" padding cover beyond."""
-  frames = framing.num_frames(samples, frame_length, frame_step, "same")
-  return (frames - 1) * frame_step + frame_length - samples
+  """Returns how many samples "same" padding adds."""
+  # A last frame starts less than a step before the end of the clip.
+  return -samples % frame_step + (frame_length - frame_step)
 
 
 def _reflect(index: tf.Tensor, samples: int | tf.Tensor) -> tf.Tensor:

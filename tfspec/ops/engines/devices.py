@@ -11,6 +11,8 @@ from typing import Any
 import tensorflow as tf
 
 
+# AutoGraph would warn that it cannot read what imports a module.
+@tf.autograph.experimental.do_not_convert
 def _unpublished(name: str) -> Any:
   """Returns a module of TensorFlow, None where there is none of this name."""
   try:

@@ -346,7 +346,7 @@ def require(
       return tf.gather([getattr(rule, name) for rule in rules], first)
 
     byte = tf.cast(pick("byte"), tf.int64)
-    byte += tf.where(pick("is_field"), fmt_at, 0)
+    byte += tf.where(pick("is_field"), tf.cast(fmt_at, tf.int64), 0)
     num_quoted = tf.cast(pick("num_quoted"), tf.int64)
     quoted = tf.strings.substr(contents, tf.maximum(byte, 0), num_quoted)
     got = tf.strings.as_string(tf.gather(gots, first))
