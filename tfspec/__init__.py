@@ -17,9 +17,9 @@ if TYPE_CHECKING:  # What editors and type checkers see.
   from tfspec.data.dataset import spectrogram_fn
   from tfspec.export.litert import export_litert
   from tfspec.export.saved_model import export_saved_model
+  from tfspec.ops.stft_ops import stft
   from tfspec.ops.wav.decoding import decode_wav
   from tfspec.spectrogram import Spectrogram
-  from tfspec.spectrogram.transform import stft
   from tfspec.verification.explain import explain
   from tfspec.verification.verify import verify
 
@@ -49,7 +49,7 @@ _HOMES = {
   "load_config": "config",
   "save_config": "config",
   "spectrogram_fn": "data.dataset",
-  "stft": "spectrogram.transform",
+  "stft": "ops.stft_ops",
   "verify": "verification.verify",
 }
 

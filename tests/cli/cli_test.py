@@ -194,7 +194,7 @@ def test_help_lists_every_field(command, capsys):
   assert not error.value.code
   text = capsys.readouterr().out
   listed = [name for name in _FIELDS if f"--{name} " in text]
-  without = ("verify", "explain", "benchmark")
+  without = ("verify", "explain")
   assert listed == ([] if command in without else _FIELDS)
 
 
@@ -444,21 +444,11 @@ _ERRORS = {
     "plot {}/clips/a.wav --output={}/new.png --frame_length=700",
     "at least one frame",
   ),
-  "work": (
-    "benchmark --output={}/new --works=W1,W9",
-    "works must be among W1, W2, W3, W4, W5, W6, W7, W8, growth. "
-    "Got: works=W9.",
-  ),
-  "peer": ("benchmark --output={}/new --peers=matlab", "Got: peers=matlab."),
-  "threads": ("benchmark --output={}/new --threads=0", "Got: threads=0."),
-  "rounds": ("benchmark --output={}/new --rounds=0", "Got: rounds=0."),
-  "peer_python": (
-    "benchmark --output={}/new --peer_python={}/python",
-    "peer_python must be a Python. Got: peer_python={}/python.",
-  ),
-  "corpus": (
-    "benchmark --output={}/new --corpus={}/none",
-    "corpus must be a folder that holds WAV files. Got: corpus={}/none.",
+  "batch": ("benchmark --batch=0", "batch must be at least 1. Got: batch=0."),
+  "rounds": ("benchmark --rounds=0", "Got: rounds=0."),
+  "seconds": (
+    "benchmark --seconds=0.001",
+    "seconds=0.001, which are 16 samples, frame_length=256.",
   ),
 }
 
@@ -647,3 +637,28 @@ def test_as_a_program_that_fails(tmp_path):
     "Got: frame_step=300, frame_length=256.\n"
   )
   assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_benchmark_says_which_engine_to_choose(trainable, capsys):
+  fields = ["--frame_length=32", "--data_format=channels_first"]
+  if trainable:
+    fields.append("--trainable=true")
+  sizes = ["--batch=2", "--seconds=0.01", "--rounds=2"]
+  assert _run("benchmark", *sizes, *fields) == 0
+  lines = capsys.readouterr().out.splitlines()
+  rows = [line.split() for line in lines[1:5]]
+  engines = ["kernel"] if trainable else ["fft", "kernel"]
+  tasks = ["spectrogram", "step"] if trainable else ["spectrogram"]
+  assert sorted(row[:3] for row in rows) == sorted(
+    [task, engine, way]
+    for task in tasks
+    for engine in engines
+    for way in ("graph", "XLA")
+  )
+  assert float(rows[0][4]) == 1.0 <= float(rows[1][4])
+  assert lines[5] == "320 samples a run."
+  _, engine, way, *_ = rows[0]
+  way = "compiled by XLA" if way == "XLA" else "in a graph"
+  assert lines[6] == f"Fastest spectrogram: --engine={engine}, {way}."
+  assert len(lines) == 6 + len(tasks)

@@ -11,13 +11,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.lite.python import schema_py_generated as schema
 
 import tfspec
 from tests import lanes
 from tfspec.contract import archive, bounds, vectors
 from tfspec.contract.registry import GOLDENS
-from tfspec.export import litert
+from tfspec.export import litert, litert_schema
 from tfspec.storage import files
 from tools import accuracy
 from tools.litert_files import SIZES, measure
@@ -89,9 +88,9 @@ def test_accuracy(sizes, window, engine):
 
 def _operators(path):
   """Returns the names of the operators in a file."""
-  codes = vars(schema.BuiltinOperator)
+  codes = vars(litert_schema.schema().BuiltinOperator)
   names = {code: name for name, code in codes.items() if name.isupper()}
-  model = schema.Model.GetRootAs(path.read_bytes(), 0)
+  model = litert_schema.root(path.read_bytes())
   return {
     names[model.OperatorCodes(i).BuiltinCode()]
     for i in range(model.OperatorCodesLength())

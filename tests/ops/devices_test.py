@@ -1,11 +1,15 @@
 """What is known of the device that a graph is traced for."""
 
+import sys
 from unittest import mock
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfspec.ops.engines import devices
+import tfspec
+from tfspec.ops.engines import blockwise, devices
+from tfspec.ops.engines import kernel as kernel_lib
 
 
 def on_tpu(value):
@@ -71,3 +75,108 @@ def test_compiled_where_there_is_a_gpu(monkeypatch):
   gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
   monkeypatch.setattr(tf.config, "get_visible_devices", lambda: [gpu])
   assert traced(probe, jit_compile=True) == (False, False)
+
+
+MODULES = [
+  "tensorflow.python.ops.control_flow_util",
+  "tensorflow.python.ops.control_flow_v2_func_graphs",
+  "tensorflow.python.eager.forwardprop_util",
+  "tensorflow.compiler.tf2xla.python.xla",
+  "tensorflow.compiler.xla.xla_data_pb2",
+]
+OPERATIONS = ["MapDefun", "DeviceIndex"]
+
+
+def values_and_gradient(spectrogram, signals):
+  with tf.GradientTape() as tape:
+    tape.watch(signals)
+    values = spectrogram(signals)
+    loss = tf.reduce_sum(tf.math.atan(values))
+  return values, tape.gradient(loss, signals)
+
+
+@pytest.mark.parametrize(
+  "hidden, engine, precision",
+  [
+    *((name, "fft", "default") for name in [*MODULES[:2], *OPERATIONS]),
+    (MODULES[2], "kernel", "default"),
+    (MODULES[3], "fft", "default"),
+    *((name, "kernel", "highest") for name in MODULES[3:]),
+    ("all", "fft", "default"),
+    ("all", "kernel", "default"),
+  ],
+)
+def test_values_without_what_is_not_published(
+  monkeypatch, hidden, engine, precision
+):
+  config = tfspec.SpectrogramConfig(
+    "log", 50, 20, 64, engine=engine, precision=precision, floor=0.1
+  )
+  spectrogram = tfspec.Spectrogram(config)
+  signals = tf.random.stateless_normal([2, 500, 1], [0, 0])
+  expected = values_and_gradient(spectrogram, signals)
+  monkeypatch.setattr(blockwise, "_BLOCK_SIZE", 7 * 64)
+  monkeypatch.setattr(kernel_lib, "_CONVOLVED_FRAMES", 7)
+  for name in MODULES:
+    if hidden in (name, "all"):
+      monkeypatch.setitem(sys.modules, name, None)
+  for name in OPERATIONS:
+    if hidden in (name, "all"):
+      monkeypatch.delattr(tf.raw_ops, name)
+
+  def run(signals):
+    return values_and_gradient(spectrogram, signals)
+
+  dataset = tf.data.Dataset.from_tensors(signals)
+  found = [
+    run(signals),
+    tf.function(run)(signals),
+    tf.function(run, jit_compile=True)(signals),
+    next(iter(dataset.map(run))),
+  ]
+  for values, gradient in found:
+    np.testing.assert_allclose(values, expected[0], atol=1e-5)
+    np.testing.assert_allclose(gradient, expected[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_update_without_the_operation_of_xla(monkeypatch, jit_compile):
+  monkeypatch.setitem(sys.modules, MODULES[3], None)
+  assert devices.xla() is None
+  update = tf.function(devices.dynamic_update_slice, jit_compile=jit_compile)
+  expected = np.zeros([3, 5, 4], np.float32)
+  expected[1:3, 3:5] = 7.0
+  actual = update(
+    tf.zeros([3, 5, 4]), tf.fill([2, 2, 4], 7.0), tf.constant([1, 3, 0])
+  )
+  np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("shape", [(30, 50), (2, 30, 50)])
+def test_precise_product_without_the_operation_of_xla(monkeypatch, shape):
+  monkeypatch.setitem(sys.modules, MODULES[3], None)
+  a = tf.random.stateless_normal(shape, [0, 0])
+  b = tf.random.stateless_normal([50, 2, 40], [1, 0])
+  weights = tf.random.stateless_normal([*shape[:-1], 2, 40], [2, 0])
+  with tf.GradientTape() as tape:
+    tape.watch([a, b])
+    values = kernel_lib.precise_product(a, b, "highest")
+    loss = tf.reduce_sum(values * weights)
+  wide = [np.asarray(x, np.float64) for x in (a, b, weights)]
+  assert np.max(np.abs(values - np.tensordot(wide[0], wide[1], 1))) < 1e-5
+  to_a, to_b = tape.gradient(loss, [a, b])
+  axes = [-2, -1], [-2, -1]
+  expected = np.tensordot(wide[2], wide[1], axes)
+  np.testing.assert_allclose(to_a, expected, atol=5e-5)
+  axes = list(range(len(shape) - 1))
+  expected = np.tensordot(wide[0], wide[2], [axes, axes])
+  np.testing.assert_allclose(to_b, expected, atol=1e-4)
+
+
+def test_terms_are_those_that_no_device_rounds():
+  values = tf.random.stateless_normal([1000], [0, 0])
+  terms = kernel_lib._terms(values)
+  np.testing.assert_array_equal(tf.add_n(terms), values)
+  for term in terms:
+    short = tf.cast(tf.cast(term, tf.bfloat16), tf.float32)
+    np.testing.assert_array_equal(short, term)

@@ -38,9 +38,12 @@ _DATA = wav_files.chunk(b"data", _PCM16.tobytes())
 _decode_graph = tf.function(
   decoding.decode_wav, input_signature=[tf.TensorSpec([], tf.string)]
 )
-_sizes_graph = tf.function(
-  decoding.read_sizes, input_signature=[tf.TensorSpec([], tf.string)]
-)
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+def _sizes_graph(contents):
+  samples = decoding.find_samples(contents)
+  return samples.count, samples.missing
 
 
 def _write(
@@ -402,8 +405,9 @@ def test_missing_samples(stated: int, there: int, missing: int) -> None:
   signals, _, found = decoding.decode_wav(contents, return_missing=True)
   assert len(signals) == min(stated, there) // 2
   assert found.dtype == tf.int64 and found.shape == [] and found == missing
-  assert decoding.missing_samples(contents) == missing
-  assert decoding.num_samples(contents) == len(signals)
+  samples = decoding.find_samples(contents)
+  assert samples.missing == missing
+  assert samples.count == len(signals)
 
 
 def test_missing_samples_of_rf64_beyond_4_gib() -> None:

@@ -35,6 +35,17 @@ ONLY = {"keras": {"layers"}, "tensorflow": {*LAYERS[LAYERS.index("ops") :]}}
 LAZY = {"storage/files.py"}
 
 
+# Who may know how `data_format` orders axes: the file that says it, and what
+# is written apart from it on purpose, to check it.
+LAYOUTS = {
+  "config",
+  "proto",
+  "contract/oracle.py",
+  "contract/registry.py",
+  "spectrogram/layouts.py",
+}
+
+
 def parts():
   """Returns every file of tfspec, by the name of its row."""
   found = {}
@@ -93,6 +104,21 @@ def test_no_annotation_needs_an_experimental_name():
         if annotation is not None and not isinstance(annotation, ast.Constant):
           names = ast.unparse(annotation)
           assert "experimental" not in names and "python." not in names, path
+
+
+def test_one_file_knows_the_layouts():
+  for path in (ROOT / "tfspec").rglob("*.py"):
+    where = path.relative_to(ROOT / "tfspec").as_posix()
+    if where in LAYOUTS or where.split("/")[0] in LAYOUTS:
+      continue
+    for node in ast.walk(ast.parse(path.read_text())):
+      assert not (
+        isinstance(node, ast.Attribute) and node.attr == "data_format"
+      ), f"{where}:{node.lineno}"
+      assert not (
+        isinstance(node, ast.Constant)
+        and node.value in ("channels_first", "channels_last")
+      ), f"{where}:{node.lineno}"
 
 
 def test_tools_import_no_tests():

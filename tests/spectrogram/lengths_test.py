@@ -263,7 +263,7 @@ def test_middle_of_a_centered_frame(frame_length):
 @pytest.mark.parametrize("samples", [0, 1, 63])
 def test_there_is_room_for_a_frame_where_there_is_none(samples):
   # conv1d returns uninitialised memory for signals shorter than the kernel.
-  fitted, num_frames = shape_ops.fit(tf.ones([2, samples]), 64, 24, "valid")
+  fitted, num_frames = shape_ops.fit(tf.ones([2, samples]), 64, 24)
   assert fitted.shape == (2, 64) and num_frames == 0
   np.testing.assert_array_equal(
     fitted[:, samples:], np.zeros([2, 64 - samples])

@@ -222,7 +222,19 @@ def test_worker_that_ends_is_absent_and_starts_anew():
       assert answer == {"scipy": {"absent": reason}}
 
 
-def test_unknown_work_is_an_error(tmp_path):
-  with pytest.raises(ValueError, match="^works must be among W1, .*=W9.$"):
-    suite.benchmark(tmp_path / "new", works=["W9"])
+@pytest.mark.parametrize(
+  ("arguments", "told"),
+  [
+    ({"works": ["W1", "W9"]}, "works must be among W1, .*, growth. .*=W9."),
+    ({"peers": ["matlab"]}, "Got: peers=matlab."),
+    ({"threads": "0"}, "Got: threads=0."),
+    ({"rounds": 0}, "Got: rounds=0."),
+    ({"peer_python": "no/python"}, "must be a Python. Got: .*=no/python."),
+    ({"corpus": "none"}, "folder that holds WAV files. Got: corpus=none."),
+  ],
+  ids=str,
+)
+def test_wrong_arguments(arguments, told, tmp_path):
+  with pytest.raises((OSError, ValueError), match=told):
+    suite.benchmark(tmp_path / "new", **arguments)
   assert not (tmp_path / "new").exists()

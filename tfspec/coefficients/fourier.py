@@ -1,5 +1,7 @@
 """Fourier kernels, as NumPy float64 values."""
 
+import functools
+
 import numpy as np
 
 
@@ -18,19 +20,31 @@ def fourier_kernels(
     fft_length: Length of the transform in samples, at least `frame_length`.
 
   Returns:
-    The real and the imaginary kernel, float64 `[frame_length, num_bins]`.
+    The real and the imaginary kernel, read-only float64
+    `[frame_length, num_bins]`.
 
   Example:
     >>> real, imag = fourier_kernels(np.ones(2), 4)
     >>> real.tolist()
     [[1.0, 1.0, 1.0], [1.0, 0.0, -1.0]]
   """
+  return _fourier_kernels(np.asarray(window, np.float64).tobytes(), fft_length)
+
+
+@functools.lru_cache(maxsize=2)
+def _fourier_kernels(
+  content: bytes, fft_length: int
+) -> tuple[np.ndarray, np.ndarray]:
+  window = np.frombuffer(content, np.float64)
   samples = np.arange(len(window), dtype=np.int64)[:, np.newaxis]
   bins = np.arange(fft_length // 2 + 1, dtype=np.int64)[np.newaxis, :]
   steps = (samples * bins) % fft_length
   cosines, sines = _unit_circle(fft_length)
   column = window[:, np.newaxis]
-  return column * cosines[steps], -column * sines[steps]
+  real, imag = column * cosines[steps], -column * sines[steps]
+  real.setflags(write=False)
+  imag.setflags(write=False)
+  return real, imag
 
 
 def _unit_circle(length: int) -> tuple[np.ndarray, np.ndarray]:

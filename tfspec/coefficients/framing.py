@@ -36,3 +36,18 @@ def num_frames(
     one_if_empty = maximum(1 - samples, 0)
     return ((padded - frame_length) // frame_step + 1) * (1 - one_if_empty)
   return maximum((samples - frame_length) // frame_step + 1, 0)
+
+
+def default_frame_step(frame_length: int) -> int:
+  """Returns half of the frame length, at least 1."""
+  return max(1, frame_length // 2)
+
+
+def default_fft_length(frame_length: int) -> int:
+  """Returns the smallest power of two that is at least the frame length."""
+  return 1 << (frame_length - 1).bit_length()
+
+
+def num_bins(fft_length: int) -> int:
+  """Returns how many frequency bins a transform of real samples has."""
+  return fft_length // 2 + 1

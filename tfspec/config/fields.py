@@ -9,9 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import numpy as np
-
-from tfspec.config import rules
+from tfspec.coefficients import rules
 
 
 class Kind(Protocol):
@@ -42,14 +40,7 @@ class Choice:
   def check(self, name: str, value: object, config: Any) -> object:
     """See `Kind`."""
     del config
-    if value is not None and not isinstance(value, str):
-      raise TypeError(f"{name} must be a string. Got: {value!r}.")
-    if value not in self.choices:
-      listed = ", ".join(repr(choice) for choice in self.choices)
-      raise ValueError(
-        f"{name} must be one of {listed}. Got: {name}={value!r}."
-      )
-    return value
+    return rules.check_choice(name, value, self.choices)
 
   def parse(self, text: str) -> str | None:
     """See `Kind`."""
@@ -65,9 +56,7 @@ class Flag:
   def check(self, name: str, value: object, config: Any) -> bool:
     """See `Kind`."""
     del config
-    if not isinstance(value, bool | np.bool_):
-      raise TypeError(f"{name} must be True or False. Got: {value!r}.")
-    return bool(value)
+    return rules.check_flag(name, value)
 
   def parse(self, text: str) -> bool:
     """See `Kind`."""
@@ -89,7 +78,10 @@ class Number:
   def check(self, name: str, value: object, config: Any) -> float:
     """See `Kind`."""
     number = self._check_type(name, value)
-    rules.check_range(name, number, self.low, self.high, config)
+    high, high_name = self.high, ""
+    if isinstance(high, str):
+      high, high_name = getattr(config, high), high
+    rules.check_range(name, number, self.low, high, high_name)
     return number
 
   def parse(self, text: str) -> float:

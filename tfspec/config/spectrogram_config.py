@@ -14,14 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from tfspec.coefficients import framing, windows
-from tfspec.config import fields, messages, rules
+from tfspec.coefficients import framing, rules, windows
+from tfspec.config import fields, messages
 from tfspec.config.fields import Choice, Flag, Integer, Number, Window, declare
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
-
-# Larger values are typing errors, and would take gigabytes before they fail.
-MAX_FFT_LENGTH = 1 << 20
-MAX_KERNEL_SIZE = 1 << 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +90,7 @@ class SpectrogramConfig:
   )
   frame_length: int = declare(
     256,
-    Integer(1, MAX_FFT_LENGTH),
+    Integer(1, rules.MAX_FFT_LENGTH),
     "A frame covers another time, and its spectral lines have another width.",
   )
   frame_step: int | None = declare(
@@ -102,14 +98,14 @@ class SpectrogramConfig:
     Integer(1, "frame_length"),
     "A clip has another number of frames.",
     unset="half of frame_length",
-    derive=lambda config: max(1, config.frame_length // 2),
+    derive=lambda config: framing.default_frame_step(config.frame_length),
   )
   fft_length: int | None = declare(
     None,
-    Integer(1, MAX_FFT_LENGTH),
+    Integer(1, rules.MAX_FFT_LENGTH),
     "There are other bins, and bin k stands for another frequency.",
     unset="the power of two that holds frame_length",
-    derive=lambda config: 1 << (config.frame_length - 1).bit_length(),
+    derive=lambda config: framing.default_fft_length(config.frame_length),
   )
   window: str | tuple | None = declare(
     "hann",
@@ -124,12 +120,12 @@ class SpectrogramConfig:
   )
   scaling: str | None = declare(
     "density",
-    Choice(("density", "spectrum", None)),
+    Choice(rules.CHOICES["scaling"]),
     "Every magnitude changes by one factor; phases stay.",
   )
   padding: str = declare(
     "valid",
-    Choice(("valid", "same", "center")),
+    Choice(rules.CHOICES["padding"]),
     "Frames lie elsewhere in the clip.",
   )
   expand_dims: bool = declare(
@@ -152,16 +148,16 @@ class SpectrogramConfig:
   )
   engine: str = declare(
     "auto",
-    Choice(("auto", "kernel", "fft")),
+    Choice(rules.CHOICES["engine"]),
     "Speed and rounding only.",
     unset="kernel if trainable, else fft",
-    derive=lambda config: "kernel" if config.trainable else "fft",
+    derive=lambda config: rules.resolved_engine("auto", config.trainable),
     is_execution=True,
     in_keras=False,
   )
   precision: str = declare(
     "default",
-    Choice(("default", "high", "highest")),
+    Choice(rules.CHOICES["precision"]),
     "Speed and rounding only, on devices that round operands (TPU, TF32 GPUs).",
     is_execution=True,
     in_keras=False,
@@ -177,7 +173,7 @@ class SpectrogramConfig:
   )
   pad_mode: str | None = declare(
     None,
-    Choice(("reflect", "constant")),
+    Choice(rules.CHOICES["pad_mode"]),
     "Only frames that reach beyond the ends of a clip change.",
     unset="reflect where padding is center",
     derive=lambda config: "reflect" if config.padding == "center" else None,
@@ -206,54 +202,19 @@ class SpectrogramConfig:
     for field in FIELDS:
       value = field.check(getattr(self, field.name), self)
       object.__setattr__(self, field.name, value)
-    self._check_lengths()
-    self._check_padding()
-    self._check_engine()
+    rules.check_fft_length(self.frame_length, self.fft_length)
+    self.window_values()  # It refuses what fits no window.
+    rules.check_padding(self.padding, self.pad_mode, self.pad_value)
+    rules.check_engine(
+      self.engine,
+      self.precision,
+      self.frame_length,
+      self.resolved().fft_length,
+      self.trainable,
+    )
 
   def _values(self) -> dict[str, Any]:
     return {field.name: getattr(self, field.name) for field in FIELDS}
-
-  def _check_lengths(self) -> None:
-    if self.fft_length is not None and self.fft_length < self.frame_length:
-      raise ValueError(
-        "fft_length must be at least frame_length. Got: "
-        f"fft_length={self.fft_length}, frame_length={self.frame_length}."
-      )
-    self.window_values()  # It refuses what fits no window.
-
-  def _check_padding(self) -> None:
-    if self.padding != "center" and self.pad_mode is not None:
-      raise ValueError(
-        "pad_mode must be None unless padding is 'center'. Got: "
-        f"pad_mode={self.pad_mode!r}, pad_value={self.pad_value}, "
-        f"padding={self.padding!r}."
-      )
-    if self.pad_mode != "constant" and self.pad_value is not None:
-      raise ValueError(
-        "pad_value must be None unless pad_mode is 'constant'. Got: "
-        f"pad_value={self.pad_value}, pad_mode={self.pad_mode!r}, "
-        f"padding={self.padding!r}."
-      )
-
-  def _check_engine(self) -> None:
-    if self.trainable and self.engine == "fft":
-      raise ValueError(
-        "engine must be 'auto' or 'kernel' if trainable. Got: "
-        f"engine='fft', trainable={self.trainable}."
-      )
-    resolved = self.resolved()
-    size = self.frame_length * self.num_bins
-    if resolved.engine == "kernel" and size > MAX_KERNEL_SIZE:
-      raise ValueError(
-        "frame_length * num_bins must be at most 2**24 for the kernel engine. "
-        f"Got: frame_length={self.frame_length}, num_bins={self.num_bins}."
-      )
-    if resolved.engine == "fft" and self.precision != "default":
-      raise ValueError(
-        "precision must be 'default' for the fft engine, which does not round "
-        f"operands. Got: precision={self.precision!r}, engine={self.engine!r}, "
-        f"trainable={self.trainable}."
-      )
 
   def resolved(self) -> ResolvedConfig:
     """Returns the same config with nothing left to a default."""
@@ -286,7 +247,7 @@ class SpectrogramConfig:
 
     Bin `k` stands for `k * sample_rate_hz / fft_length` hertz.
     """
-    return self.resolved().fft_length // 2 + 1
+    return framing.num_bins(self.resolved().fft_length)
 
   @property
   def num_features(self) -> int:

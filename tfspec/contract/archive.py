@@ -7,8 +7,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from google.protobuf import text_format
 
+from tfspec.coefficients.rules import listed
 from tfspec.config import SpectrogramConfig, messages
-from tfspec.config.rules import listed
 from tfspec.contract.vectors import Golden, clips
 from tfspec.spectrogram import transform
 from tfspec.storage import files

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tfspec.config import ResolvedConfig, SpectrogramConfig
 from tfspec.contract import bounds
+from tfspec.spectrogram import layouts, transform
 from tfspec.spectrogram import module as spectrogram_lib
-from tfspec.spectrogram import transform
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,13 +33,13 @@ class Golden:
 
   def expected(self, config: SpectrogramConfig) -> np.ndarray:
     """Returns the output in the config's layout, float64."""
-    return arrange(self.values(config), config)
+    return layouts.arrange_mono(self.values(config), config)
 
   def tolerance(self, config: SpectrogramConfig) -> np.ndarray:
     """Returns the largest allowed error of each value of `expected`."""
     values = self.values(config)
     bound = bounds.tolerance(config.resolved(), values, self.parts)
-    return arrange(bound, config)
+    return layouts.arrange_mono(bound, config)
 
 
 def clips(config: SpectrogramConfig) -> dict[str, np.ndarray]:
@@ -146,10 +146,3 @@ def _mode(parts: dict[str, np.ndarray], config: ResolvedConfig) -> np.ndarray:
     return np.where(is_single, 1, 2) * power
   size = np.maximum(np.hypot(real, imag), config.floor)
   return np.log(size) if config.mode == "log" else size
-
-
-def arrange(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
-  """Brings the values of a mono clip, `[frames, features]`, into the layout."""
-  if config.data_format == "channels_last":
-    return values[:, :, np.newaxis] if config.expand_dims else values
-  return values[np.newaxis] if config.expand_dims else values.T

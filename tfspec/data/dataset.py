@@ -295,7 +295,7 @@ def _measure(signals: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
     )
   if signals.shape.rank == 1:
     signals = signals[:, tf.newaxis]
-  signals = check_channels(signals, "channels_last")
+  signals = check_channels(signals)
   samples = tf.shape(signals)[0]
   samples = check_ops.require(
     samples,

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfspec import errors
 from tfspec.config import SpectrogramConfig
+from tfspec.spectrogram import layouts
 from tfspec.spectrogram import module as spectrogram_lib
 from tfspec.storage import files
 
@@ -105,11 +106,8 @@ def _computation(
   def compute(source: str, contents: bytes) -> Clip:
     signals, sample_rate_hz, missing = decode(contents)
     del contents
-    samples, channels = (
-      signals.shape
-      if config.data_format == "channels_last"
-      else signals.shape[::-1]
-    )
+    sizes = layouts.samples_and_channels(signals.shape.as_list(), config)
+    samples, channels = map(int, sizes)
     missing = int(missing)
     frames = config.num_frames(samples)
     size = 4 * frames * config.num_features * channels

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfspec.config import SpectrogramConfig, load_config, rules
+from tfspec.coefficients import rules
+from tfspec.config import SpectrogramConfig, load_config
 from tfspec.spectrogram.layouts import time_axis
 from tfspec.storage import files
 from tfspec.storage.wire_format import field, field_start, varint

@@ -369,7 +369,7 @@ def _row(
   if exported.samples is not None:
     missing = exported.samples - len(signals)
     batch = np.pad(batch, [[0, 0], [0, missing]])
-  batch = np.stack([batch] * (exported.channels or 1), 3 - exported.time_axis)
+  batch = np.stack([batch] * (exported.channels or 1), exported.channel_axis)
   return tf.constant(batch), tf.constant([len(signals)], tf.int32)
 
 
@@ -377,7 +377,7 @@ def _graph(exported: Exportable) -> Callable[..., Mapping[str, tf.Tensor]]:
   """Returns the model as a function of signals and lengths of any size."""
   shape = exported.signals_shape
   if len(shape) == 2:
-    shape.insert(3 - exported.time_axis, 1)
+    shape.insert(exported.channel_axis, 1)
   predict = exported.function(exported.predict)
 
   def run(signals: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -18,7 +18,7 @@ from tfspec import errors
 from tfspec.config import SpectrogramConfig, messages
 from tfspec.contract import archive, vectors
 from tfspec.export import answers as answers_lib
-from tfspec.export import process_state, sources
+from tfspec.export import litert_schema, process_state, sources
 from tfspec.export.answers import Answers
 from tfspec.export.sources import (
   ANSWERS_ASSET,
@@ -39,7 +39,6 @@ _NO_SUM = b"SHA-256 of this file with this text in its place".ljust(64, b".")
 _SIGNATURE = "serving_default"
 # The names of tfspec's metadata entries start with it.
 _PREFIX = "tfspec/"
-_IDENTIFIER = b"TFL3"
 # The place in Python that a message of the converter names.
 _LOCATION = re.compile(r"\S+:\d+:\d+: (error: )?")
 
@@ -133,13 +132,12 @@ def load_config(path: files.Path) -> SpectrogramConfig:
 
 def assets(path: files.Path) -> dict[str, bytes]:
   """Returns the assets of tfspec in a `.tflite` file, by name."""
-  from tensorflow.lite.python import schema_py_generated as schema
-
+  identifier = litert_schema.IDENTIFIER
   content = _read(path)
   try:
-    if content[4:8] != _IDENTIFIER:
-      raise ValueError(f"{content[4:8]!r} for {_IDENTIFIER!r}")
-    model = schema.Model.GetRootAs(content, 0)
+    if content[4:8] != identifier:
+      raise ValueError(f"{content[4:8]!r} for {identifier!r}")
+    model = litert_schema.root(content)
     found = {}
     for i in range(model.MetadataLength()):
       name = model.Metadata(i).Name().decode()
@@ -298,8 +296,6 @@ def _device_config(exported: Exportable) -> SpectrogramConfig:
 
 def _convert(program: _Program) -> bytes:
   """Returns the file without what tfspec adds to it."""
-  from tensorflow.lite.tools import flatbuffer_utils
-
   function = program.serve.get_concrete_function()
   converter = tf.lite.TFLiteConverter.from_concrete_functions(
     [function], program
@@ -314,7 +310,7 @@ def _convert(program: _Program) -> bytes:
       "The graph must convert to LiteRT. Got: "
       f"{_LOCATION.sub('', errors.first_line(e))}"
     ) from e
-  model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+  model = litert_schema.parse(content)
   custom = [c.customCode for c in model.operatorCodes if c.customCode]
   if custom:
     names = ", ".join(sorted(name.decode() for name in custom))
@@ -326,17 +322,15 @@ def _convert(program: _Program) -> bytes:
 
 def _with_metadata(content: bytes, entries: dict[str, bytes]) -> bytes:
   """Returns the file with what tfspec adds to it, and with its own sum."""
-  from tensorflow.lite.python import schema_py_generated as schema
-  from tensorflow.lite.tools import flatbuffer_utils
-
-  model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+  schema = litert_schema.schema()
+  model = litert_schema.parse(content)
   for name, value in {**entries, _SUM_ASSET: _NO_SUM}.items():
     buffer, metadata = schema.BufferT(), schema.MetadataT()
     buffer.data = np.frombuffer(value, np.uint8)
     metadata.name, metadata.buffer = _PREFIX + name, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), metadata]
-  content = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+  content = litert_schema.serialize(model)
   return content.replace(_NO_SUM, _sha256(content))
 
 

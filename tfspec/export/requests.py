@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec.config import SpectrogramConfig
+from tfspec.spectrogram import layouts
 from tfspec.storage.wire_format import field
 
 
@@ -49,7 +50,7 @@ def time_axis(shape: list[int | None], config: SpectrogramConfig) -> int:
   first, second = (float("inf") if n is None else n for n in shape[1:])
   if first != second:
     return 1 if first > second else 2
-  return 1 if config.data_format == "channels_last" else 2
+  return layouts.time_axis(config)
 
 
 def rows(

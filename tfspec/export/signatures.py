@@ -8,8 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from tfspec.export.sources import Exportable
-from tfspec.ops import check_ops, group_ops, padding_ops
+from tfspec.ops import check_ops, group_ops, length_ops
 from tfspec.ops.wav import decoding
+from tfspec.spectrogram import layouts
 
 NON_FINITE = ("reject", "pass")
 CUT = ("pass", "reject")
@@ -120,7 +121,7 @@ class Servable(tf.Module):
       signals = self._widened(signals)
       samples = tf.shape(signals)[self._axis]
       own = tf.sequence_mask(lengths, samples)
-      own = tf.expand_dims(own, 3 - self._axis)
+      own = tf.expand_dims(own, self.exported.channel_axis)
       signals = tf.where(own, signals, 0.0)
       with self.exported.as_in_keras():
         outputs = self._call(function, signals, lengths, fill)
@@ -204,11 +205,16 @@ class Servable(tf.Module):
       " bytes.",
     )
     # The headers come first, so that it decodes no file that is too long.
-    lengths, missing = tf.map_fn(
-      decoding.read_sizes, wav_bytes, fn_output_signature=(tf.int64, tf.int64)
+    fields = len(decoding.Samples._fields)
+    found = tf.map_fn(
+      lambda contents: tf.stack(decoding.find_samples(contents)),
+      wav_bytes,
+      fn_output_signature=tf.TensorSpec([fields], tf.int64),
     )
+    headers = decoding.Samples(*tf.unstack(found, axis=1))
+    lengths = headers.count
     if self._limits.cut == "reject":
-      lengths = _require_whole(lengths, missing)
+      lengths = _require_whole(lengths, headers.missing)
     lengths = tf.cast(lengths, tf.int32)
     longest = tf.reduce_max(tf.concat([lengths, [0]], 0))
     samples = longest
@@ -227,7 +233,7 @@ class Servable(tf.Module):
     with tf.control_dependencies([lengths]):
       clips = tf.map_fn(
         self._decode,
-        tf.identity(wav_bytes),
+        (tf.identity(wav_bytes), tf.identity(found)),
         fn_output_signature=tf.RaggedTensorSpec(
           [None, channels], tf.float32, ragged_rank=0
         ),
@@ -238,14 +244,19 @@ class Servable(tf.Module):
       shape=[None, self._samples, channels]
     )
     if self._axis == 2:
-      signals = tf.transpose(signals, [0, 2, 1])
+      signals = layouts.swap_last_axes(signals)
     return self._answer(self._check_finite(signals, lengths), lengths)
 
-  def _decode(self, contents: tf.Tensor) -> tf.Tensor:
+  def _decode(self, file: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
     """Returns `[samples, channels]`: only the first axis can be ragged."""
-    rate = self.spectrogram.config.sample_rate_hz
-    signals, _ = decoding.decode_wav(contents, self._channels or 1, rate)
-    return signals
+    contents, found = file
+    channels = self._channels or 1
+    samples = decoding.Samples(*tf.unstack(found))
+    contents = decoding.require_given(
+      contents, samples, channels, self.spectrogram.config.sample_rate_hz
+    )
+    signals = decoding.decode_samples(contents, samples)
+    return tf.ensure_shape(signals, [None, channels])
 
   def _check(
     self, signals: tf.Tensor, lengths: tf.Tensor
@@ -263,7 +274,7 @@ class Servable(tf.Module):
     lengths = tf.cond(
       no_lengths, lambda: tf.fill([rows], samples), lambda: lengths
     )
-    lengths = padding_ops.check_lengths(lengths, rows, samples)
+    lengths = length_ops.check_lengths(lengths, rows, samples)
     lengths = self._check_least(lengths)
     if signals.dtype.is_floating:
       signals = self._check_finite(signals, lengths)
@@ -289,7 +300,7 @@ class Servable(tf.Module):
     if self._limits.non_finite == "pass":
       return signals
     is_finite = tf.math.is_finite(signals)
-    is_finite = tf.reduce_all(is_finite, axis=3 - self._axis)
+    is_finite = tf.reduce_all(is_finite, axis=self.exported.channel_axis)
     own = tf.sequence_mask(lengths, tf.shape(signals)[self._axis])
     row_is_finite = tf.reduce_all(is_finite | ~own, axis=1)
     return check_ops.require(

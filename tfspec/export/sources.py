@@ -40,11 +40,16 @@ class Exportable:
   time_axis: int = 1
 
   @property
+  def channel_axis(self) -> int:
+    """The axis of the channels in such a batch."""
+    return 3 - self.time_axis
+
+  @property
   def signals_shape(self) -> list[int | None]:
     """Shape of the input `signals`."""
     shape = [None, self.samples]
     if self.channels is not None:
-      shape.insert(3 - self.time_axis, self.channels)
+      shape.insert(self.channel_axis, self.channels)
     return shape
 
   @property
@@ -104,7 +109,7 @@ class Exportable:
     """Gives signals of `signals_shape` a channels axis if they have none."""
     if self.channels is not None:
       return signals
-    return tf.expand_dims(signals, 3 - self.time_axis)
+    return tf.expand_dims(signals, self.channel_axis)
 
   def predict(
     self, signals: tf.Tensor, lengths: tf.Tensor | None = None
@@ -194,7 +199,7 @@ def exportable(
   if isinstance(source, SpectrogramConfig):
     source = Spectrogram(source)
   if isinstance(source, Spectrogram):
-    axis = 1 if source.config.data_format == "channels_last" else 2
+    axis = layouts.time_axis(source.config)
     return Exportable(source, channels, time_axis=axis)
   if not hasattr(source, "layers"):
     raise TypeError(

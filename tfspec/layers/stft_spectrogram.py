@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec.config import FIELDS, SpectrogramConfig
-from tfspec.ops import padding_ops
-from tfspec.spectrogram import Spectrogram, transform
+from tfspec.ops import length_ops
+from tfspec.spectrogram import Spectrogram, layouts, transform
 from tfspec.spectrogram import module as spectrogram_lib
 
 # The arguments that the Keras layer does not have, with their defaults here.
@@ -207,7 +207,7 @@ class STFTSpectrogram(keras.layers.Layer):
       if any(m is not None for m in masks):
         raise ValueError("lengths must be None if there is a mask. Got: both.")
     if mask is not None:
-      lengths = padding_ops.mask_lengths(mask)
+      lengths = length_ops.mask_lengths(mask)
     if padding_value is None:
       padding_value = self._padding_value
     result = spectrogram_lib.spectrogram(
@@ -286,20 +286,9 @@ class STFTSpectrogram(keras.layers.Layer):
   ) -> tuple[int | None, ...]:
     """Returns the shape of the output; None where the input has None."""
     config = self.spectrogram_config
-    if config.data_format == "channels_last":
-      batch, samples, channels = input_shape
-    else:
-      batch, channels, samples = input_shape
+    samples, channels = layouts.samples_and_channels(input_shape, config)
     frames = None if samples is None else config.num_frames(samples)
-    features = config.num_features
-    if config.expand_dims:
-      if config.data_format == "channels_last":
-        return batch, frames, features, channels
-      return batch, channels, frames, features
-    flat = None if channels is None else channels * features
-    if config.data_format == "channels_last":
-      return batch, frames, flat
-    return batch, flat, frames
+    return layouts.output_shape(input_shape[0], frames, channels, config)
 
   def get_config(self) -> dict[str, Any]:
     """Returns the arguments of the layer.

@@ -1,6 +1,35 @@
-"""Checks of data in a graph."""
+"""Checks of data, of their dtype and of their values in a graph."""
 
 import tensorflow as tf
+
+FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
+
+
+def floating(signals: tf.Tensor) -> tf.Tensor:
+  """Returns the signals as a tensor, which must be of a dtype of `FLOATS`."""
+  if isinstance(signals, tf.RaggedTensor | tf.SparseTensor):
+    raise TypeError(
+      f"signals must be a dense tensor. Got: {type(signals).__name__}."
+    )
+  signals = tf.convert_to_tensor(signals)
+  if signals.dtype not in FLOATS:
+    hint = ""
+    if signals.dtype.is_integer and signals.dtype.min < 0:
+      hint = (
+        " Cast integer samples first, and divide them by the scale of the "
+        "recording, which their dtype does not tell: tf.cast(signals, "
+        "tf.float32) / 2.0**15 if it had 16 bits, / 2.0**31 if it had 32."
+      )
+    raise TypeError(
+      "signals must be float16, bfloat16, float32 or float64. Got: "
+      f"{signals.dtype.name}.{hint}"
+    )
+  return signals
+
+
+def shape_text(shape: tf.TensorShape) -> str:
+  """Returns a shape as the errors show it."""
+  return "unknown" if shape.rank is None else str(shape.as_list())
 
 
 def require(

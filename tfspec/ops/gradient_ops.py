@@ -88,11 +88,9 @@ def _update_gradient(
 
   Without it, forward mode fails there for the gradient of each `tf.concat`.
   """
-  from tensorflow.compiler.tf2xla.python import xla
-
   _, update, start = op.inputs
   return (
-    xla.dynamic_update_slice(upstream, tf.zeros_like(update), start),
+    devices.dynamic_update_slice(upstream, tf.zeros_like(update), start),
     tf.slice(upstream, start, update.shape),
     None,
   )

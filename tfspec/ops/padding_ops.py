@@ -1,20 +1,85 @@
-"""The ends of clips: what is added to them, and clips shorter than the batch.
+"""The padding of clips: what is added at their ends. Start at `pad`.
 
 Signals are `[..., samples]`, or with lengths `[batch, channels, samples]`. What
 these functions return is cut into frames with "valid" padding.
 """
 
-import numpy as np
 import tensorflow as tf
 
 from tfspec.coefficients import framing
-from tfspec.ops import check_ops, shape_ops
+from tfspec.ops import shape_ops
+
+
+def pad(
+  signals: tf.Tensor,
+  frame_length: int,
+  frame_step: int,
+  padding: str,
+  pad_mode: str | None = None,
+  pad_value: float | None = None,
+  lengths: tf.Tensor | None = None,
+  name: str | None = None,
+) -> tf.Tensor:
+  """Returns signals whose "valid" frames are those of a padding.
+
+  Args:
+    signals: `[..., samples]`, with lengths `[batch, channels, samples]`.
+    frame_length: Samples in a frame.
+    frame_step: Samples between the starts of two frames.
+    padding: "valid", "same" or "center".
+    pad_mode: What "center" adds: "reflect" (as None) or "constant".
+    pad_value: The sample that "constant" adds; None: 0.0.
+    lengths: Valid samples of each clip, int32 `[batch]`, in `[0, samples]`, or
+      None: all.
+    name: Name scope of the operation.
+
+  Returns:
+    The padded signals. With lengths, what stood behind the end of a clip is
+    not in them.
+  """
+  with tf.name_scope(name or "pad"):
+    reflects = padding == "center" and pad_mode != "constant"
+    if lengths is not None:
+      if padding == "same" or reflects:
+        return place(signals, lengths, frame_length, frame_step, padding)
+      signals = fill(signals, lengths, pad_value or 0.0)
+    if padding == "same":
+      return same(signals, frame_length, frame_step)
+    if padding == "center":
+      return center(signals, frame_length, pad_mode, pad_value)
+    return signals
+
+
+def same(
+  signals: tf.Tensor,
+  frame_length: int,
+  frame_step: int,
+  name: str | None = None,
+) -> tf.Tensor:
+  """Adds zeros for a frame at each `frame_step` samples.
+
+  Args:
+    signals: `[..., samples]`.
+    frame_length: Samples in a frame.
+    frame_step: Samples between the starts of two frames.
+    name: Name scope of the operation.
+
+  Returns:
+    `[..., (num_frames - 1) * frame_step + frame_length]`, with as many zeros
+    before the clip as behind it, or one more behind.
+  """
+  with tf.name_scope(name or "same"):
+    samples = shape_ops.dims(signals)[-1]
+    missing = _missing(samples, frame_length, frame_step)
+    before = missing // 2
+    none = [[0, 0]] * (signals.shape.rank - 1)
+    return tf.pad(signals, [*none, [before, missing - before]])
 
 
 def center(
   signals: tf.Tensor,
   frame_length: int,
-  pad_mode: str,
+  pad_mode: str | None = None,
   pad_value: float | None = None,
   name: str | None = None,
 ) -> tf.Tensor:
@@ -24,8 +89,8 @@ def center(
     signals: `[..., samples]`; `samples` may be anything, also less than half a
       frame. Clips without samples stay as they are: they have no frames.
     frame_length: Samples in a frame.
-    pad_mode: "reflect" or "constant".
-    pad_value: The sample that "constant" adds.
+    pad_mode: "reflect" (as None) or "constant".
+    pad_value: The sample that "constant" adds; None: 0.0.
     name: Name scope of the operation.
 
   Returns:
@@ -42,111 +107,12 @@ def center(
     if pad_mode == "constant":
       none = [[0, 0]] * (signals.shape.rank - 1)
       paddings = [*none, [margin, margin]]
-      return tf.pad(signals, paddings, constant_values=pad_value)
+      return tf.pad(signals, paddings, constant_values=pad_value or 0.0)
     ends = (tf.range(-margin, 0), samples + tf.range(margin))
     before, behind = (
       tf.gather(signals, _reflect(index, samples), axis=-1) for index in ends
     )
     return tf.concat([before, signals, behind], axis=-1)
-
-
-def check_lengths(
-  lengths: tf.Tensor,
-  batch: int | tf.Tensor,
-  samples: int | tf.Tensor,
-  is_batch: bool = True,
-) -> tf.Tensor:
-  """Returns the lengths of the clips of a batch, checked.
-
-  Args:
-    lengths: Integers, `[batch]`, or a scalar where a single clip was given.
-    batch: How many clips there are.
-    samples: Samples of each clip, its padding among them.
-    is_batch: Whether a batch was given.
-
-  Returns:
-    Int32 `[batch]`.
-
-  Raises:
-    TypeError: If they are not integers.
-    ValueError: If their shape is another, or one of them is known not to be in
-      `[0, samples]`.
-    tf.errors.InvalidArgumentError: The same, when a graph is run. XLA leaves
-      such checks out.
-  """
-  lengths = tf.convert_to_tensor(lengths)
-  if not lengths.dtype.is_integer:
-    raise TypeError(f"lengths must be integers. Got: {lengths.dtype.name}.")
-  known_batch = batch if isinstance(batch, int) else None
-  shape = [known_batch] if is_batch else []
-  if not lengths.shape.is_compatible_with(shape):
-    raise ValueError(
-      "lengths must be [batch], or a scalar for one clip. Got: "
-      f"shape={lengths.shape.as_list()}, {shape} expected."
-    )
-  lengths = tf.reshape(tf.ensure_shape(lengths, shape), [-1])
-  known = tf.get_static_value(lengths)
-  if known is not None and isinstance(samples, int):
-    wrong = known[(known < 0) | (known > samples)]
-    if wrong.size:
-      raise ValueError(
-        "lengths must be in [0, samples]. Got: "
-        f"lengths={np.unique(wrong)[0]}, samples={samples}."
-      )
-    return tf.cast(lengths, tf.int32)
-  wide = tf.cast(lengths, tf.int64)
-  low, high = tf.reduce_min(wide), tf.reduce_max(wide)
-  size = tf.size(lengths)
-  lengths = check_ops.require(
-    tf.cast(lengths, tf.int32),
-    tf.equal(size, batch),
-    "lengths must be one a clip. Got: ",
-    size,
-    " lengths, ",
-    tf.convert_to_tensor(batch),
-    " clips.",
-    compiled=True,
-  )
-  is_inside = (low >= 0) & (high <= tf.cast(samples, tf.int64))
-  return check_ops.require(
-    lengths,
-    tf.equal(size, 0) | is_inside,
-    "lengths must be in [0, samples]. Got: lengths from ",
-    low,
-    " to ",
-    high,
-    ", samples=",
-    tf.convert_to_tensor(samples),
-    ".",
-    compiled=True,
-  )
-
-
-def mask_lengths(mask: tf.Tensor) -> tf.Tensor:
-  """Returns the lengths that a mask of samples stands for.
-
-  Args:
-    mask: Booleans `[batch, samples]`, of each clip first True, then False.
-
-  Returns:
-    Int32 `[batch]`.
-
-  Raises:
-    tf.errors.InvalidArgumentError: When run, if a True stands behind a False.
-      XLA leaves the check out: all up to the last True then counts.
-  """
-  mask = tf.cast(mask, tf.bool)
-  ends = tf.range(1, shape_ops.dims(mask)[-1] + 1) * tf.cast(mask, tf.int32)
-  lengths = tf.maximum(tf.reduce_max(ends, axis=-1), 0)
-  counts = tf.math.count_nonzero(mask, axis=-1, dtype=tf.int32)
-  return check_ops.require(
-    lengths,
-    tf.reduce_all(tf.equal(lengths, counts)),
-    "mask must be True up to the end of each clip, and False behind it. Got: ",
-    tf.reduce_sum(lengths - counts),
-    " False before the last True of their clip.",
-    compiled=True,
-  )
 
 
 def fill(
@@ -203,13 +169,13 @@ def place(
     lengths = tf.expand_dims(lengths, 1)
     samples = shape_ops.dims(signals)[-1]
     maximum = max if isinstance(samples, int) else tf.maximum
-    layout = (frame_length, frame_step, padding)
-    frames = framing.num_frames(samples, *layout, maximum)
+    frames = framing.num_frames(
+      samples, frame_length, frame_step, padding, maximum
+    )
     covered = (frames - 1) * frame_step + frame_length
     if padding == "same":
-      own_frames = framing.num_frames(lengths, *layout, tf.maximum)
-      own_covered = (own_frames - 1) * frame_step + frame_length
-      index = tf.range(covered) - tf.maximum(own_covered - lengths, 0) // 2
+      before = _missing(lengths, frame_length, frame_step) // 2
+      index = tf.range(covered) - before
       is_sample = (index >= 0) & (index < lengths)
     else:
       margin = frame_length // 2
@@ -223,29 +189,12 @@ def place(
     return tf.where(tf.expand_dims(is_sample, 1), found, tf.zeros_like(found))
 
 
-def mask_frames(
-  values: tf.Tensor,
-  num_frames: tf.Tensor,
-  value: float,
-  name: str | None = None,
-) -> tf.Tensor:
-  """Replaces the frames behind the last one of each clip.
-
-  Args:
-    values: `[batch, channels, frames, features]`.
-    num_frames: Frames of each clip, int32 `[batch]`.
-    value: What stands behind them.
-    name: Name scope of the operation.
-
-  Returns:
-    `[batch, channels, frames, features]`.
-  """
-  with tf.name_scope(name or "mask_frames"):
-    frames = shape_ops.dims(values)[-2]
-    inside = tf.range(frames) < tf.expand_dims(num_frames, 1)
-    inside = tf.expand_dims(tf.expand_dims(inside, 1), 3)
-    value = tf.constant(value, values.dtype)
-    return tf.where(inside, values, value)
+def _missing(
+  samples: int | tf.Tensor, frame_length: int, frame_step: int
+) -> int | tf.Tensor:
+  """Returns how many samples the frames of "same" padding cover beyond."""
+  frames = framing.num_frames(samples, frame_length, frame_step, "same")
+  return (frames - 1) * frame_step + frame_length - samples
 
 
 def _reflect(index: tf.Tensor, samples: int | tf.Tensor) -> tf.Tensor:

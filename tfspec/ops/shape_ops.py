@@ -1,8 +1,14 @@
-"""Lengths, padding and framing of signals `[..., samples]`."""
+"""Lengths and framing of signals `[..., samples]`."""
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from tfspec.coefficients import framing
+
+# What is done with frames `[..., frame_length]`, each by itself, after they are
+# cut and before they are multiplied with the window.
+Condition = Callable[[tf.Tensor], tf.Tensor]
 
 # Up to so many hop-sized blocks make a frame by concatenation, which XLA fuses
 # with the window; beyond, the graph would grow with the overlap.
@@ -37,11 +43,10 @@ def fit(
   signals: tf.Tensor,
   frame_length: int,
   frame_step: int,
-  padding: str,
   spare: int = 0,
   crop: bool = True,
 ) -> tuple[tf.Tensor, int | tf.Tensor]:
-  """Pads and crops signals to exactly the samples that their frames cover.
+  """Crops signals to exactly the samples that their frames cover.
 
   There is always room for one frame, also where there is no frame at all: what
   comes after may then compute on zeros, and drop the result.
@@ -50,7 +55,6 @@ def fit(
     signals: `[..., samples]`.
     frame_length: Samples in a frame.
     frame_step: Samples between the starts of two frames.
-    padding: "valid" or "same".
     spare: How many samples to have behind the last frame, whatever they are.
     crop: False leaves more samples at the end, if there are.
 
@@ -61,15 +65,14 @@ def fit(
   samples = dims(signals)[-1]
   maximum = max if isinstance(samples, int) else tf.maximum
   frames = framing.num_frames(
-    samples, frame_length, frame_step, padding, maximum
+    samples, frame_length, frame_step, "valid", maximum
   )
   covered = maximum(frames, 1) * frame_step + (frame_length - frame_step)
-  before = maximum(covered - samples, 0) // 2 if padding == "same" else 0
   covered += spare
   missing = maximum(covered - samples, 0)
   if not (isinstance(missing, int) and missing == 0):
     leading = [[0, 0]] * (signals.shape.rank - 1)
-    signals = tf.pad(signals, [*leading, [before, missing - before]])
+    signals = tf.pad(signals, [*leading, [0, missing]])
   return signals[..., :covered] if crop else signals, frames
 
 
@@ -131,6 +134,7 @@ def windowed_frames(
   frame_step: int,
   padded_length: int,
   spare: int = 0,
+  condition: Condition | None = None,
 ) -> tf.Tensor:
   """Cuts fitted signals into frames, and multiplies them with a window.
 
@@ -140,19 +144,28 @@ def windowed_frames(
     frame_step: Samples between the starts of two frames.
     padded_length: To how many samples frames are filled up with zeros.
     spare: See `frame`.
+    condition: What to do with frames `[..., frame_length]` between the two.
 
   Returns:
     `[..., num_frames, padded_length]`.
   """
   length = window.shape[0]
+  behind = [0, padded_length - length]
+  if condition is not None:
+    frames = condition(frame(signals, length, frame_step, spare=spare))
+    return tf.pad(frames * window, [*[[0, 0]] * signals.shape.rank, behind])
   frames = frame(signals, length, frame_step, padded_length, spare)
   if padded_length > length:
-    window = tf.pad(window, [[0, padded_length - length]])
+    window = tf.pad(window, [behind])
   return frames * window
 
 
 def write_windowed_frames(
-  frames: tf.Tensor, signals: tf.Tensor, window: tf.Tensor, frame_step: int
+  frames: tf.Tensor,
+  signals: tf.Tensor,
+  window: tf.Tensor,
+  frame_step: int,
+  condition: Condition | None = None,
 ) -> tf.Tensor:
   """Does what `windowed_frames` does, in memory that is there already.
 
@@ -165,6 +178,7 @@ def write_windowed_frames(
     signals: See `frame`.
     window: `[frame_length]`, of the dtype of `signals`.
     frame_step: Samples between the starts of two frames.
+    condition: See `windowed_frames`.
 
   Returns:
     `[..., num_frames, padded_length]`.
@@ -181,8 +195,9 @@ def write_windowed_frames(
       input=frames, begin=first, end=end, strides=strides, value=values
     )
 
-  if frame_length > MAX_BLOCKS * frame_step:
-    return write(frames, 0, frame(signals, frame_length, frame_step))
+  if condition is not None or frame_length > MAX_BLOCKS * frame_step:
+    cut = frame(signals, frame_length, frame_step)
+    return write(frames, 0, cut if condition is None else condition(cut))
   # The last column of hops overlaps the one before, so as to end with a frame.
   last = frame_length - frame_step
   for start in [*range(0, last, frame_step), last]:

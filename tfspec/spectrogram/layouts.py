@@ -1,26 +1,90 @@
-"""Layouts: where the channels are, in signals and in spectrograms."""
+"""Layouts: where the channels are, in signals and in spectrograms.
 
+No other module asks a config for its `data_format`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
 
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import check_ops, shape_ops
-from tfspec.spectrogram import transform
 
 # Of more channels than libsndfile knows, samples and channels were swapped.
 _MAX_CHANNELS = 1024
-
-
 # Clips of up to so many channels may be shorter than they are wide: no batch of
 # mono clips holds clips of so few samples.
 _MAX_CHANNELS_OF_ANY_CLIP = 32
 
 
-def check_channels(signals: tf.Tensor, data_format: str) -> tf.Tensor:
+def is_channels_last(config: SpectrogramConfig) -> bool:
+  """Returns whether the samples of a clip come before its channels."""
+  return config.data_format == "channels_last"
+
+
+def time_axis(config: SpectrogramConfig) -> int:
+  """Returns which axis of a batch counts its samples, or its frames."""
+  return 1 if is_channels_last(config) else 2
+
+
+def channel_axis(config: SpectrogramConfig) -> int:
+  """Returns which axis of a batch of signals counts its channels."""
+  return 3 - time_axis(config)
+
+
+def samples_and_channels(
+  shape: Sequence[Any], config: SpectrogramConfig
+) -> tuple[Any, Any]:
+  """Returns the last two sizes of signals of a shape, in this order."""
+  first, second = shape[-2:]
+  return (first, second) if is_channels_last(config) else (second, first)
+
+
+def output_shape(
+  batch: int | None,
+  frames: int | None,
+  channels: int | None,
+  config: SpectrogramConfig,
+) -> tuple[int | None, ...]:
+  """Returns the shape of a batch of spectrograms."""
+  features = config.num_features
+  if config.expand_dims:
+    if is_channels_last(config):
+      return batch, frames, features, channels
+    return batch, channels, frames, features
+  flat = None if channels is None else channels * features
+  if is_channels_last(config):
+    return batch, frames, flat
+  return batch, flat, frames
+
+
+def text(config: SpectrogramConfig) -> str:
+  """Returns what the axes of the spectrogram of a clip are."""
+  axes = ["frames", "features", "channels"]
+  if not config.expand_dims:
+    axes = ["frames", "channels * features"]
+  if not is_channels_last(config):
+    axes = [axes[-1], *axes[:-1]]
+  return f"[{', '.join(axes)}]"
+
+
+def check_channels_last(config: SpectrogramConfig, shape: str) -> None:
+  """Refuses a config that cannot have a RaggedTensor of a shape."""
+  if not is_channels_last(config):
+    raise ValueError(
+      "data_format must be 'channels_last' for a RaggedTensor. Got: "
+      f"data_format={config.data_format!r}, shape={shape}."
+    )
+
+
+def check_channels(signals: tf.Tensor, last: bool = True) -> tf.Tensor:
   """Returns signals, unless their channels must be the samples of a batch.
 
   Args:
     signals: One clip or a batch, each with a channels axis.
-    data_format: "channels_last" or "channels_first".
+    last: Whether their layout is that of channels last.
 
   Returns:
     The signals.
@@ -31,7 +95,7 @@ def check_channels(signals: tf.Tensor, data_format: str) -> tf.Tensor:
   """
   clip, mono = "[samples, channels]", "[batch, samples, 1]"
   samples, channels = shape_ops.dims(signals)[-2:]
-  if data_format == "channels_first":
+  if not last:
     clip, mono = "[channels, samples]", "[batch, 1, samples]"
     samples, channels = channels, samples
   if isinstance(channels, int) and channels <= _MAX_CHANNELS_OF_ANY_CLIP:
@@ -45,35 +109,59 @@ def check_channels(signals: tf.Tensor, data_format: str) -> tf.Tensor:
     f"{clip}, at most max(samples, {_MAX_CHANNELS_OF_ANY_CLIP}); a batch of "
     f"mono clips is {mono}. Got: "
   )
-  layout = f", data_format={data_format}."  # A graph would escape quotes.
+  # A graph would escape quotes.
+  layout = f", data_format=channels_{'last' if last else 'first'}."
   if tf.is_tensor(is_wrong):
     words = rule + "samples=", samples, ", channels=", channels, layout
     return check_ops.require(signals, ~is_wrong, *words, compiled=True)
   if is_wrong:
-    shape = transform.shape_text(signals.shape)
+    shape = check_ops.shape_text(signals.shape)
     raise ValueError(f"{rule}shape={shape}{layout}")
   return signals
-
-
-def time_axis(config: SpectrogramConfig) -> int:
-  """Returns which axis of a batch of spectrograms counts the frames."""
-  return 1 if config.data_format == "channels_last" else 2
 
 
 def arrange(values: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
   """Brings `[batch, channels, num_frames, num_features]` into the layout."""
   if config.expand_dims:
-    if config.data_format == "channels_last":
+    if is_channels_last(config):
       return tf.transpose(values, [0, 2, 3, 1])
     return values
   sizes = shape_ops.dims if values.shape[1] is None else shape_ops.sizes
   batch, channels, frames, features = sizes(values)
-  if config.data_format == "channels_first":
+  if not is_channels_last(config):
     values = tf.transpose(values, [0, 1, 3, 2])
     return tf.reshape(values, [batch, channels * features, frames])
   if values.shape[1] != 1:
     values = tf.transpose(values, [0, 2, 1, 3])
   return tf.reshape(values, [batch, frames, channels * features])
+
+
+def arrange_mono(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
+  """Brings the values of a mono clip, `[frames, features]`, into the layout."""
+  if config.expand_dims:
+    return np.expand_dims(values, 2 if is_channels_last(config) else 0)
+  return values if is_channels_last(config) else values.T
+
+
+def frames_of(
+  values: np.ndarray, channel: int, config: SpectrogramConfig
+) -> np.ndarray:
+  """Returns what one channel of a clip gave, `[frames, features]`."""
+  if config.expand_dims:
+    return np.take(values, channel, 2 if is_channels_last(config) else 0)
+  flat = values if is_channels_last(config) else values.T
+  start = channel * config.num_features
+  return flat[:, start : start + config.num_features]
+
+
+def to_layout(signals: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
+  """Brings `[..., samples, channels]` into the layout of signals."""
+  return signals if is_channels_last(config) else swap_last_axes(signals)
+
+
+def to_rows(signals: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
+  """Turns signals in the layout into `[..., channels, samples]`."""
+  return swap_last_axes(signals) if is_channels_last(config) else signals
 
 
 def swap_last_axes(signals: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfspec.coefficients import framing
 from tfspec.config import SpectrogramConfig
-from tfspec.ops import padding_ops, shape_ops
+from tfspec.ops import check_ops, length_ops, shape_ops, stft_ops
 from tfspec.ops.wav import decoding
 from tfspec.spectrogram import layouts, transform
 
@@ -53,7 +53,7 @@ class Spectrogram(tf.Module):
       raise TypeError(
         f"config must be a SpectrogramConfig. Got: {type(config).__name__}."
       )
-    if tf.as_dtype(dtype) not in transform.FLOATS:
+    if tf.as_dtype(dtype) not in check_ops.FLOATS:
       raise TypeError(
         "dtype must be float16, bfloat16, float32 or float64. "
         f"Got: {tf.as_dtype(dtype).name}."
@@ -159,40 +159,33 @@ def spectrogram(
         f"Got: padding_value={padding_value}."
       )
     return _ragged_spectrogram(signals, config, kernels, lengths)
-  signals = transform.check_dtype(signals)
+  signals = check_ops.floating(signals)
   rank = signals.shape.rank
   if rank not in (1, 2, 3):
     raise ValueError(
       "signals must have rank 1, 2 or 3: [samples], [samples, channels] or "
       "[batch, samples, channels]. Got: "
-      f"shape={transform.shape_text(signals.shape)}."
+      f"shape={check_ops.shape_text(signals.shape)}."
     )
-  channels_last = config.data_format == "channels_last"
-  batch = transform.widen(signals)
+  batch = stft_ops.widen(signals)
   if rank == 1:
     batch = batch[tf.newaxis, tf.newaxis, :]
   else:
-    batch = layouts.check_channels(batch, config.data_format)
-    if channels_last:
-      batch = layouts.swap_last_axes(batch)
+    last = layouts.is_channels_last(config)
+    batch = layouts.check_channels(batch, last)
+    batch = layouts.to_rows(batch, config)
     if rank == 2:
       batch = batch[tf.newaxis]
   if lengths is not None:
     clips, _, samples = shape_ops.dims(batch)
-    lengths = padding_ops.check_lengths(lengths, clips, samples, rank == 3)
-  (values,) = transform.apply(
-    batch,
-    config,
-    kernels,
-    lambda parts: (transform.apply_mode(parts, config),),
-    lengths,
-  )
+    lengths = length_ops.check_lengths(lengths, clips, samples, rank == 3)
+  values = transform.apply(batch, config, kernels, lengths)
   num_frames = None
   if lengths is not None:
     num_frames = _num_frames(lengths, config)
     if padding_value is None:
       padding_value = config.silence
-    values = padding_ops.mask_frames(values, num_frames, padding_value)
+    values = length_ops.mask_frames(values, num_frames, padding_value)
   values = tf.cast(layouts.arrange(values, config), signals.dtype)
   if rank != 3:
     values = values[0]
@@ -215,16 +208,11 @@ def _ragged_spectrogram(
     raise ValueError(
       "signals must be [batch, (samples)] or [batch, (samples), channels] if "
       f"they are a RaggedTensor. Got: "
-      f"shape={transform.shape_text(signals.shape)}, "
+      f"shape={check_ops.shape_text(signals.shape)}, "
       f"ragged_rank={signals.ragged_rank}."
     )
-  if config.data_format != "channels_last":
-    raise ValueError(
-      "data_format must be 'channels_last' for a RaggedTensor. Got: "
-      f"data_format={config.data_format!r}, "
-      f"shape={transform.shape_text(signals.shape)}."
-    )
-  transform.check_dtype(signals.flat_values)
+  layouts.check_channels_last(config, check_ops.shape_text(signals.shape))
+  check_ops.floating(signals.flat_values)
   dense = signals.to_tensor()
   if signals.shape.rank == 2:
     dense = dense[..., tf.newaxis]
@@ -271,6 +259,4 @@ def decode_wav(
   signals, *others = decoding.decode_wav(
     contents, channels, config.sample_rate_hz, return_missing=return_missing
   )
-  if config.data_format == "channels_first":
-    signals = tf.transpose(signals)
-  return signals, *others
+  return layouts.to_layout(signals, config), *others

@@ -10,6 +10,7 @@ from tfspec.coefficients import framing
 from tfspec.config import FIELDS, ResolvedConfig
 from tfspec.contract import bounds
 from tfspec.export.model_card import FORMULAS
+from tfspec.spectrogram import layouts
 
 # Returns the sentences on a field, with numbers, for two resolved configs.
 # None: the declared sentence says all.
@@ -102,8 +103,8 @@ def _padding(a: ResolvedConfig, b: ResolvedConfig) -> str:
 
 
 def _layout(a: ResolvedConfig, b: ResolvedConfig) -> str:
-  layouts = [_LAYOUTS[c.data_format, c.expand_dims] for c in (a, b)]
-  return f"The same values in another layout: {' against '.join(layouts)}."
+  both = f"{layouts.text(a)} against {layouts.text(b)}"
+  return f"The same values in another layout: {both}."
 
 
 def _trainable(a: ResolvedConfig, b: ResolvedConfig) -> str:
@@ -156,10 +157,4 @@ _START = {
   "valid": "the first starts at sample 0 and all lie inside",
   "same": "zeros on both sides make ceil(samples / frame_step) of them",
   "center": "the middle of frame m is sample m * frame_step",
-}
-_LAYOUTS = {
-  ("channels_last", False): "[frames, channels * features]",
-  ("channels_last", True): "[frames, features, channels]",
-  ("channels_first", False): "[channels * features, frames]",
-  ("channels_first", True): "[channels, frames, features]",
 }

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfspec.coefficients.rules import brief
 from tfspec.config import ResolvedConfig
-from tfspec.config.rules import brief
 from tfspec.contract import bounds, vectors
 from tfspec.verification import definitions
 from tfspec.verification.definitions import FrontEnd

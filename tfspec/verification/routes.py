@@ -33,7 +33,6 @@ def own(
       is not trainable.
   """
   spectrogram = _spectrogram(config, kernels)
-  last = config.data_format == "channels_last"
   open_length = tf.TensorSpec([None], tf.float32)
   graph = tf.function(spectrogram, input_signature=[open_length])
   xla = tf.function(spectrogram, jit_compile=True)
@@ -58,8 +57,8 @@ def own(
   _assign(layer, kernels)
 
   def keras_layer(signals: np.ndarray) -> tf.Tensor:
-    clip = signals[:, np.newaxis] if last else signals[np.newaxis]
-    return layer(clip[np.newaxis])[0]
+    batch = np.expand_dims(signals[np.newaxis], layouts.channel_axis(config))
+    return layer(batch)[0]
 
   return {**routes, "Keras layer": _one_by_one(keras_layer)}
 
@@ -89,7 +88,7 @@ def served(config: SpectrogramConfig, model: tf.Module) -> dict[str, Route]:
     model: An export that is loaded.
   """
   shape = signals_shape(model)
-  time = _time(config)
+  time = layouts.time_axis(config)
 
   def run(name: str, batch: np.ndarray, padding: int) -> np.ndarray:
     """Runs a batch with rubbish behind the end of its clips."""
@@ -106,7 +105,7 @@ def served(config: SpectrogramConfig, model: tf.Module) -> dict[str, Route]:
 
   def wav(batch: np.ndarray) -> np.ndarray:
     rate = config.sample_rate_hz or 16000
-    clips = [clip if time == 1 else clip.T for clip in batch]
+    clips = np.moveaxis(batch, layouts.channel_axis(config), -1)
     files = [requests.wav_file(clip, rate) for clip in clips]
     serve = model.signatures["wav"]
     outputs = serve(wav_bytes=tf.constant(files))
@@ -141,7 +140,7 @@ def on_device(config: SpectrogramConfig, interpreter: Any) -> dict[str, Route]:
   shape = litert.signals_shape(interpreter)
 
   def run(batch: np.ndarray) -> np.ndarray:
-    samples = batch.shape[_time(config)]
+    samples = batch.shape[layouts.time_axis(config)]
     outputs = litert.run(interpreter, _as_signals(batch, shape, config))
     return _own_frames(outputs, config, samples)
 
@@ -168,24 +167,21 @@ def _assign(owner: Any, kernels: Mapping[str, np.ndarray]) -> None:
     getattr(owner, f"{part}_kernel").assign(tf.cast(kernel, tf.float32))
 
 
-def _time(config: SpectrogramConfig) -> int:
-  """Returns which axis of a batch with channels counts the samples."""
-  return 1 if config.data_format == "channels_last" else 2
-
-
 def _channels(shape: list[int | None], config: SpectrogramConfig) -> int | None:
   """Returns how many channels `signals` have, None if they have no such axis.
 
   The rank of the input of an export says whether, and its size how many.
   """
-  return None if len(shape) == 2 else shape[3 - _time(config)]
+  return None if len(shape) == 2 else shape[layouts.channel_axis(config)]
 
 
 def _as_signals(
   batch: np.ndarray, shape: list[int | None], config: SpectrogramConfig
 ) -> np.ndarray:
   """Takes the channels axis off if an export takes none."""
-  return batch if len(shape) == 3 else np.squeeze(batch, 3 - _time(config))
+  if len(shape) == 3:
+    return batch
+  return np.squeeze(batch, layouts.channel_axis(config))
 
 
 def _own_frames(
@@ -225,19 +221,16 @@ def _in_batches(
 
   def route(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
     count = len(goldens)
-    rows = [
-      np.stack([goldens[(r + c) % count].signals for c in range(channels)], -1)
-      for r in range(count)
-    ]
-    batch = np.stack(rows)
-    if config.data_format == "channels_first":
-      batch = batch.transpose(0, 2, 1)
+    clips = np.stack([golden.signals for golden in goldens])
+    shifted = [np.roll(clips, -c, axis=0) for c in range(channels)]
+    batch = np.stack(shifted, layouts.channel_axis(config))
     outputs = np.asarray(run(batch))
     if len(outputs) != count:
       raise ValueError(f"There must be {count} rows. Got: {len(outputs)}.")
     for r, output in enumerate(outputs):
       for c in range(channels):
-        yield goldens[(r + c) % count], _channel(output, c, config)
+        frames = layouts.frames_of(output, c, config)
+        yield goldens[(r + c) % count], layouts.arrange_mono(frames, config)
 
   return route
 
@@ -248,18 +241,3 @@ def _check_refused(wav: Callable[..., Any], contents: bytes) -> None:
   except tf.errors.InvalidArgumentError:
     return
   raise ValueError("A file of another sample rate must be refused.")
-
-
-def _channel(
-  values: np.ndarray, channel: int, config: SpectrogramConfig
-) -> np.ndarray:
-  """Returns what one channel of a clip gave, as a mono clip gives it."""
-  if config.expand_dims:
-    some = slice(channel, channel + 1)
-    last = config.data_format == "channels_last"
-    return values[..., some] if last else values[some]
-  start = channel * config.num_features
-  some = slice(start, start + config.num_features)
-  return (
-    values[:, some] if config.data_format == "channels_last" else values[some]
-  )

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec import errors
+from tfspec.coefficients.rules import brief
 from tfspec.config import SpectrogramConfig, load_config
-from tfspec.config.rules import brief
 from tfspec.contract import archive, replay, vectors
 from tfspec.contract.replay import Route, RouteResult
 from tfspec.contract.vectors import Golden

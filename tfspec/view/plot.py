@@ -96,6 +96,7 @@ def _read(
 
   from tfspec import errors
   from tfspec.ops.wav import decoding
+  from tfspec.spectrogram import layouts
 
   name = files.shown(path)
   config = spectrogram.config.resolved()
@@ -112,9 +113,7 @@ def _read(
   seconds = share * len(signals) / rate
   frames = max(1, most_values // config.num_features)
   shown = signals[: frames * config.frame_step + config.frame_length, :1]
-  if config.data_format == "channels_first":
-    shown = tf.transpose(shown)
-  values = spectrogram(shown).numpy()
+  values = spectrogram(layouts.to_layout(shown, config)).numpy()
   if not values.size:
     raise ValueError(
       f"{name}: the clip must have at least one frame to be drawn. Got: "
@@ -242,13 +241,9 @@ def _draw(
 
 def _image(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
   """Returns the first channel as `[num_bins, num_frames]`."""
-  if config.expand_dims:
-    last = config.data_format == "channels_last"
-    values = values[..., 0] if last else values[0]
-  elif config.data_format == "channels_last":
-    values = values[:, : config.num_features]
-  else:
-    values = values[: config.num_features].T
+  from tfspec.spectrogram import layouts
+
+  values = layouts.frames_of(values, 0, config)
   if config.mode == "stft":
     values = np.hypot(
       values[:, : config.num_bins], values[:, config.num_bins :]

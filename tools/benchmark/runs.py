@@ -226,7 +226,7 @@ def _datasets(work: dict) -> Makers:
     return load_wav(path, channels=1)[0]
 
   def cut(signals: tf.Tensor) -> tf.Tensor:
-    signals, _ = shape_ops.fit(signals[:, 0], length, step, "valid")
+    signals, _ = shape_ops.fit(signals[:, 0], length, step)
     values = tf.constant(window(work), tf.float32)
     return shape_ops.windowed_frames(signals, values, step, work["fft_length"])
 

@@ -10,8 +10,6 @@ from tfspec.ops import gradient_ops, shape_ops
 from tfspec.ops.engines import devices
 
 Results = tuple[tf.Tensor, ...]
-# What an engine makes of the parts of a spectrum, the real one first.
-Finish = Callable[..., Results]
 
 # Samples of the frames of a block, with their padding: a few megabytes.
 _BLOCK_SIZE = 1 << 20
@@ -28,6 +26,7 @@ def in_blocks(
   frame_step: int,
   fft_length: int,
   num_frames: int,
+  condition: shape_ops.Condition | None = None,
 ) -> Results:
   """Returns what `transform` makes of all frames, computed in blocks of them.
 
@@ -48,6 +47,7 @@ def in_blocks(
     frame_step: Samples between the starts of two frames.
     fft_length: Samples in a frame that is filled up.
     num_frames: How many frames there are, at least one.
+    condition: See `shape_ops.windowed_frames`.
 
   Returns:
     The tuple, each `[batch, num_frames, features]`.
@@ -61,7 +61,9 @@ def in_blocks(
     if single:  # The rows of a matrix are cut out without a copy.
       signals = tf.reshape(signals, [-1])
     results = transform(
-      shape_ops.windowed_frames(signals, window, frame_step, fft_length, spare)
+      shape_ops.windowed_frames(
+        signals, window, frame_step, fft_length, spare, condition
+      )
     )
     return tuple(r[tf.newaxis] for r in results) if single else results
 
@@ -78,7 +80,7 @@ def in_blocks(
   def in_turn(signals: tf.Tensor) -> Results:
     def transform_block(block: tf.Tensor, frames: tf.Tensor) -> tuple:
       frames = shape_ops.write_windowed_frames(
-        frames, block, window, frame_step
+        frames, block, window, frame_step, condition
       )
       return transform(frames), frames
 
@@ -99,11 +101,16 @@ def in_blocks(
       if devices.sees_only_cpus():
         return blocks.one_by_one(transform_all, constant), gradient
       return at_once(constant), gradient
+    device_index = devices.operation("DeviceIndex")
+    if devices.operation("MapDefun") is None:
+      return at_once(constant), gradient
     if devices.is_traced_for_dataset():
       return blocks.side_by_side(transform_all, constant), gradient
+    if device_index is None:
+      return at_once(constant), gradient
     # 0 for a graph on a CPU. For other devices and XLA 1; of the two branches
     # XLA then compiles the second alone.
-    other = tf.raw_ops.DeviceIndex(device_names=["CPU"])
+    other = device_index(device_names=["CPU"])
     branches = [
       lambda: blocks.side_by_side(transform_all, constant),
       lambda: at_once(constant),
@@ -262,10 +269,6 @@ class Blocks:
     Returns:
       What it makes of all blocks, each `[batch, num_frames, features]`.
     """
-    # An operation that only XLA has, imported where it is needed: the one that
-    # writes to its operand, at a place that is not known before.
-    from tensorflow.compiler.tf2xla.python import xla
-
     size = self._samples(self.frames)
     some, _ = transform(
       tf.zeros([self.clips, size], signals.dtype),
@@ -283,7 +286,7 @@ class Blocks:
       values, scratch = transform(block, scratch)
       place = tf.stack([clip, frame, 0])
       results = [
-        xla.dynamic_update_slice(r, v, place)
+        devices.dynamic_update_slice(r, v, place)
         for r, v in zip(results, values, strict=True)
       ]
       return i + 1, results, scratch
@@ -384,7 +387,9 @@ def calls(
   """
   function.add_to_graph()
   executor = tf.compat.v1.AttrValue(s=b"SINGLE_THREADED_EXECUTOR")
-  return tf.raw_ops.MapDefun(
+  map_defun = devices.operation("MapDefun")
+  assert map_defun is not None  # Else blocks are computed one by one.
+  return map_defun(
     arguments=[i],
     captured_inputs=function.captured_inputs,
     output_types=[r.dtype for r in function.outputs],

@@ -1,17 +1,60 @@
-"""What the graph that is being traced is meant for, as far as that is known."""
+"""What the graph that is being traced is meant for, as far as that is known.
 
-from collections.abc import Sequence
+And what it may be made of: this file alone reaches what TensorFlow does not
+publish. A TensorFlow without some of that computes the same values, slower.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.ops import (
-  control_flow_util,
-  control_flow_v2_func_graphs,
-)
 
-try:
-  from tensorflow.python.eager import forwardprop_util
-except ImportError:
-  forwardprop_util = None
+
+def _unpublished(name: str) -> Any:
+  """Returns a module of TensorFlow, None where there is none of this name."""
+  try:
+    return importlib.import_module(f"tensorflow.{name}")
+  except ImportError:
+    return None
+
+
+def xla() -> Any:
+  """Returns the module of the operations that only XLA has, or None."""
+  return _unpublished("compiler.tf2xla.python.xla")
+
+
+def xla_messages() -> Any:
+  """Returns the module of the protocol buffers of XLA, or None."""
+  return _unpublished("compiler.xla.xla_data_pb2")
+
+
+def operation(name: str) -> Callable | None:
+  """Returns an operation that TensorFlow has and does not publish, or None."""
+  return getattr(tf.raw_ops, name, None)
+
+
+def dynamic_update_slice(
+  tensor: tf.Tensor, update: tf.Tensor, start: tf.Tensor
+) -> tf.Tensor:
+  """Returns a tensor in which another has been written to a place.
+
+  Args:
+    tensor: What is written to.
+    update: What is written, of the same rank.
+    start: Where, `[rank]`, which need not be known before.
+  """
+  operations = xla()
+  if operations is not None:
+    return operations.dynamic_update_slice(tensor, update, start)
+  sizes = tf.shape(update)
+  behind = tf.stack([tf.zeros_like(sizes), tf.shape(tensor) - sizes], axis=1)
+
+  def place(values: tf.Tensor) -> tf.Tensor:
+    return tf.roll(tf.pad(values, behind), start, range(tensor.shape.rank))
+
+  written = place(tf.ones_like(update, tf.bool))
+  return tf.where(written, place(update), tensor)
 
 
 def is_tpu() -> bool:
@@ -42,10 +85,14 @@ def is_compiled_for_cpu() -> bool:
 
   So it is where a function with `jit_compile=True` is traced, or one that it
   calls, in a process that sees no other device. What is traced before, and
-  compiled later as a part of another program, does not know of it.
+  compiled later as a part of another program, does not know of it. False if
+  that is not known.
   """
+  control_flow = _unpublished("python.ops.control_flow_util")
+  if control_flow is None or xla() is None:
+    return False
   graph = tf.compat.v1.get_default_graph()
-  compiled = control_flow_util.GraphOrParentsInXlaContext(graph)
+  compiled = control_flow.GraphOrParentsInXlaContext(graph)
   return compiled and not is_tpu() and sees_only_cpus()
 
 
@@ -57,8 +104,10 @@ def is_traced_for_dataset() -> bool:
   not count, as its trace is used elsewhere too.
   """
   graph = tf.compat.v1.get_default_graph()
+  graphs = _unpublished("python.ops.control_flow_v2_func_graphs")
+  inner = () if graphs is None else graphs.ControlFlowFuncGraph
   # The branches of a condition and the body of a loop are graphs too.
-  while isinstance(graph, control_flow_v2_func_graphs.ControlFlowFuncGraph):
+  while isinstance(graph, inner):
     graph = graph.outer_graph
   # `tf.data` names its functions after the transformation, such as
   # `Dataset.map()`. If that ever changes, this is False, and graphs keep their
@@ -72,9 +121,10 @@ def has_tangents(tensors: Sequence[tf.Tensor]) -> bool:
 
   True if that is not known.
   """
-  if forwardprop_util is None:
+  forwardprop = _unpublished("python.eager.forwardprop_util")
+  if forwardprop is None:
     return True
-  return bool(forwardprop_util.pack_tangents(list(tensors)).tangents)
+  return bool(forwardprop.pack_tangents(list(tensors)).tangents)
 
 
 def is_vectorized() -> bool:

@@ -4,8 +4,10 @@ import math
 
 import tensorflow as tf
 
-from tfspec.ops import shape_ops
+from tfspec.ops import shape_ops, stages
 from tfspec.ops.engines import blockwise
+
+_PARTS = {"real": tf.math.real, "imag": tf.math.imag}
 
 
 def fft(
@@ -13,10 +15,10 @@ def fft(
   window: tf.Tensor,
   frame_step: int,
   fft_length: int,
-  padding: str = "valid",
-  finish: blockwise.Finish = lambda real, imag: (real, imag),
+  stage: stages.Stage,
+  condition: shape_ops.Condition | None = None,
   name: str | None = None,
-) -> tuple[tf.Tensor, ...]:
+) -> stages.Results:
   """Transforms each frame by a fast Fourier transform.
 
   Many frames are transformed in blocks if the shape of the signals is static.
@@ -28,16 +30,20 @@ def fft(
     window: `[frame_length]`, of the dtype of `signals`.
     frame_step: Samples between the starts of two frames.
     fft_length: Length of the transform; any size, odd ones too.
-    padding: "valid" or "same".
-    finish: What to make of the real and the imaginary part of a block, each
-      `[..., num_bins]`: a tuple of tensors `[..., features]`. It sees each
-      frame by itself.
+    stage: What to make of the spectrum of a block, of each frame alone.
+    condition: What to do with frames before they are multiplied with the
+      window; see `shape_ops.windowed_frames`.
     name: Name scope of the operation.
 
   Returns:
-    What `finish` makes, each `[..., num_frames, features]`; by default the real
-    and the imaginary part.
+    What the stage makes, each `[..., num_frames, features]`.
   """
+
+  def transform(frames: tf.Tensor) -> stages.Results:
+    spectrum = tf.signal.rfft(frames)
+    parts = stages.kernel_parts(stage.needs)
+    return stages.of_parts(stage, [_PARTS[part](spectrum) for part in parts])
+
   with tf.name_scope(name or "fft"):
     frame_length = window.shape[0]
     leading = signals.shape[:-1]
@@ -48,16 +54,11 @@ def fft(
     # Blocks are cut out anyway: a long signal need not be copied before.
     spare = 0 if static else shape_ops.to_whole_hop(frame_length, frame_step)
     signals, num_frames = shape_ops.fit(
-      signals, frame_length, frame_step, padding, spare, crop=not static
+      signals, frame_length, frame_step, spare, crop=not static
     )
-
-    def transform(frames: tf.Tensor) -> tuple[tf.Tensor, ...]:
-      spectrum = tf.signal.rfft(frames)
-      return finish(tf.math.real(spectrum), tf.math.imag(spectrum))
-
     if not static:  # The clips may be too short for blocks.
       frames = shape_ops.windowed_frames(
-        signals, window, frame_step, fft_length, spare
+        signals, window, frame_step, fft_length, spare, condition
       )
       results = [r[..., :num_frames, :] for r in transform(frames)]
       if signals.shape.rank == 1:
@@ -71,6 +72,7 @@ def fft(
       frame_step,
       fft_length,
       max(num_frames, 1),
+      condition,
     )
     return tuple(
       tf.reshape(r[:, :num_frames], [*leading, num_frames, r.shape[-1]])

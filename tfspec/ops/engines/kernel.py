@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfspec.ops import gradient_ops, shape_ops
+from tfspec.ops import gradient_ops, shape_ops, stages
 from tfspec.ops.engines import blockwise, devices
 
 # Sums are split into so many parts, of at most so many terms: the error of a
@@ -28,12 +28,12 @@ def kernel(
   signals: tf.Tensor,
   kernels: tuple[tf.Tensor, ...],
   frame_step: int,
-  padding: str = "valid",
+  stage: stages.Stage,
   precision: str = "default",
   flat: bool = False,
-  finish: blockwise.Finish = lambda *parts: parts,
+  condition: shape_ops.Condition | None = None,
   name: str | None = None,
-) -> tuple[tf.Tensor, ...]:
+) -> stages.Results:
   """Multiplies each frame with each kernel.
 
   The frames are written to memory, where they take `frame_length / frame_step`
@@ -44,9 +44,10 @@ def kernel(
 
   Args:
     signals: `[..., samples]`, float32 or float64.
-    kernels: Each `[frame_length, num_bins]`, of the dtype of `signals`.
+    kernels: For each of `stages.kernel_parts(stage.needs)` one, `[frame_length,
+      num_bins]`, of the dtype of `signals`.
     frame_step: Samples between the starts of two frames.
-    padding: "valid" or "same".
+    stage: What to make of the products, of each frame alone.
     precision: "default", "high" or "highest": what is asked of devices that
       round the operands of products. Other than "default", the product is an
       XLA operation, of frames in memory. It needs a runtime with XLA linked in,
@@ -55,28 +56,30 @@ def kernel(
       with a period (a constant has all periods) then give sums of equal terms,
       whose rounding errors are equal too and add up. So each kernel is taken as
       the sum of two uneven ones, which costs twice the products.
-    finish: What to make of the products of all kernels, each
-      `[..., num_bins]`, as in `fft`.
+    condition: What to do with frames before they are multiplied. Signals are
+      then not convolved.
     name: Name scope of the operation.
 
   Returns:
-    What `finish` makes, each `[..., num_frames, features]`; by default the
-    product for each kernel.
+    What the stage makes, each `[..., num_frames, features]`.
   """
   with tf.name_scope(name or "kernel"):
     frame_length = kernels[0].shape[0]
     # Blocks are cut out anyway: a long signal need not be copied before.
     signals, num_frames = shape_ops.fit(
-      signals, frame_length, frame_step, padding, crop=False
+      signals, frame_length, frame_step, crop=False
     )
     *leading, samples = shape_ops.dims(signals)
     signals = tf.reshape(signals, [math.prod(leading), samples])
-    if precision == "default" and _is_convolved(signals, kernels[0]):
-      results = _convolve(signals, kernels, frame_step, flat, finish)
+    plain = precision == "default" and condition is None
+    if plain and _is_convolved(signals, kernels[0]):
+      results = _convolve(signals, kernels, frame_step, flat, stage)
     else:
-      results = finish(
-        *_products(signals, kernels, frame_step, precision, flat)
-      )
+      frames = _frames(signals, frame_length, frame_step)
+      if condition is not None:
+        frames = condition(frames)
+      products = _products(frames, kernels, precision, flat)
+      results = stages.of_parts(stage, products)
     computed = (samples - frame_length) // frame_step + 1
     return tuple(
       tf.reshape(r, [*leading, computed, r.shape[-1]])[..., :num_frames, :]
@@ -85,18 +88,17 @@ def kernel(
 
 
 def _products(
-  signals: tf.Tensor,
+  frames: tf.Tensor,
   kernels: tuple[tf.Tensor, ...],
-  frame_step: int,
   precision: str,
   flat: bool,
 ) -> list[tf.Tensor]:
-  """Returns the product of each frame of `[batch, samples]` with each kernel.
+  """Returns the product of each frame with each kernel.
 
-  Each is `[batch, num_frames, num_bins]`.
+  Frames are `[batch, num_frames, frame_length]`, each product is
+  `[batch, num_frames, num_bins]`.
   """
   frame_length, num_bins = kernels[0].shape
-  frames = _frames(signals, frame_length, frame_step)
   batch, num_frames, _ = shape_ops.dims(frames)
   frames = tf.reshape(frames, [-1, frame_length])
 
@@ -146,9 +148,9 @@ def _convolve(
   kernels: tuple[tf.Tensor, ...],
   frame_step: int,
   flat: bool,
-  finish: blockwise.Finish,
-) -> tuple[tf.Tensor, ...]:
-  """Does what `_products` and `finish` do, block after block, by convolution.
+  stage: stages.Stage,
+) -> stages.Results:
+  """Does what `_products` and the stage do, block after block, by convolution.
 
   The signals are of static shape.
   """
@@ -163,8 +165,10 @@ def _convolve(
 
   def of_frames(
     frames: tf.Tensor, signals: tf.Tensor, *kernels: tf.Tensor
-  ) -> tuple[tf.Tensor, ...]:
-    return finish(*_products(signals, kernels, frame_step, "default", flat))
+  ) -> stages.Results:
+    del signals
+    products = _products(frames, kernels, "default", flat)
+    return stages.of_parts(stage, products)
 
   @gradient_ops.custom_gradient(of_frames)
   def compute(
@@ -186,7 +190,7 @@ def _convolve(
           )
         )
       parts = tf.split(_sum(terms), len(kernels), axis=-1)
-      return (*parts, *finish(*parts)), scratch
+      return (*parts, *stages.of_parts(stage, parts)), scratch
 
     values = blocks.in_turn(transform, tf.stop_gradient(signals))
     parts, results = values[: len(kernels)], values[len(kernels) :]
@@ -195,9 +199,7 @@ def _convolve(
     parts = [tf.stop_gradient(part) for part in parts]
 
     def gradient(*upstream: tf.Tensor) -> list[tf.Tensor | None]:
-      def again(
-        frames: tf.Tensor, *kernels: tf.Tensor
-      ) -> tuple[tf.Tensor, ...]:
+      def again(frames: tf.Tensor, *kernels: tf.Tensor) -> stages.Results:
         rows = tf.reshape(frames, [-1, frame_length])
         values = _with_gradient(
           lambda *_: [tf.reshape(p, [-1, num_bins]) for p in parts],
@@ -205,7 +207,8 @@ def _convolve(
           rows,
           kernels,
         )
-        return finish(*(tf.reshape(v, parts[0].shape) for v in values))
+        products = [tf.reshape(v, parts[0].shape) for v in values]
+        return stages.of_parts(stage, products)
 
       to_frames, *slopes = gradient_ops.pullback(
         again, [frames, *kernels], upstream
@@ -295,19 +298,56 @@ def precise_product(
   Returns:
     The axes of `frames` but the last, then those of `matrix` but the first.
   """
-  # The one operation whose precision is its own, not the process's. Imported
-  # here because nothing else needs it.
-  from tensorflow.compiler.tf2xla.python import xla
-  from tensorflow.compiler.xla import xla_data_pb2
-
-  level = xla_data_pb2.PrecisionConfig.Precision.Value(precision.upper())
-  config = xla_data_pb2.PrecisionConfig(operand_precision=[level, level])
-
-  numbers = xla_data_pb2.DotDimensionNumbers(
+  # The one operation whose precision is its own, not the process's.
+  xla, messages = devices.xla(), devices.xla_messages()
+  if xla is None or messages is None:
+    *leading, length = shape_ops.dims(frames)
+    rows = tf.reshape(frames, [-1, length])
+    values = _product_of_terms(rows, tf.reshape(matrix, [length, -1]))
+    return tf.reshape(values, [*leading, *matrix.shape[1:]])
+  level = messages.PrecisionConfig.Precision.Value(precision.upper())
+  config = messages.PrecisionConfig(operand_precision=[level, level])
+  numbers = messages.DotDimensionNumbers(
     lhs_contracting_dimensions=[frames.shape.rank - 1],
     rhs_contracting_dimensions=[0],
   )
   return xla.dot_general(frames, matrix, numbers, config)
+
+
+def _product_of_terms(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+  """Returns the product of two matrices, of operands that no device rounds.
+
+  Each is the sum of three terms of eight bits, as bfloat16 has them. What the
+  products that are left out would add is below the rounding of float32.
+  """
+
+  @gradient_ops.custom_gradient(tf.matmul)
+  def product(a: tf.Tensor, b: tf.Tensor) -> tuple:
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+      return (
+        _product_of_terms(upstream, tf.transpose(b)),
+        _product_of_terms(tf.transpose(a), upstream),
+      )
+
+    left, right = _terms(a), _terms(b)
+    # The small ones are added first.
+    pairs = [(0, 2), (2, 0), (1, 1), (0, 1), (1, 0), (0, 0)]
+    left = tf.concat([left[i] for i, _ in pairs], axis=1)
+    right = tf.concat([right[j] for _, j in pairs], axis=0)
+    return tf.matmul(left, right), gradient
+
+  return product(a, b) if a.dtype == tf.float32 else tf.matmul(a, b)
+
+
+def _terms(values: tf.Tensor) -> list[tf.Tensor]:
+  """Returns three tensors of eight bits each, whose sum float32 is."""
+  terms = []
+  for _ in range(3):
+    bits = tf.bitcast(values, tf.uint32) + 0x8000  # Half of what is cut off.
+    bits = tf.bitwise.bitwise_and(bits, 0xFFFF0000)
+    terms.append(tf.bitcast(bits, tf.float32))
+    values -= terms[-1]
+  return terms
 
 
 @gradient_ops.register("XlaDot")
@@ -315,15 +355,11 @@ def _dot_gradient(
   op: tf.Operation, upstream: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns the gradients of `xla.dot_general` without batch axes."""
-  from tensorflow.compiler.tf2xla.python import xla
-  from tensorflow.compiler.xla import xla_data_pb2
-
-  numbers = xla_data_pb2.DotDimensionNumbers.FromString(
+  xla, messages = devices.xla(), devices.xla_messages()
+  numbers = messages.DotDimensionNumbers.FromString(
     op.get_attr("dimension_numbers")
   )
-  config = xla_data_pb2.PrecisionConfig.FromString(
-    op.get_attr("precision_config")
-  )
+  config = messages.PrecisionConfig.FromString(op.get_attr("precision_config"))
   a, b = op.inputs
   pairs = list(
     zip(
@@ -338,7 +374,7 @@ def _dot_gradient(
   of_b = range(len(a_kept), len(a_kept) + len(b_kept))
 
   def dot(a: tf.Tensor, a_axes: list, b: tf.Tensor, b_axes: list) -> tf.Tensor:
-    numbers = xla_data_pb2.DotDimensionNumbers(
+    numbers = messages.DotDimensionNumbers(
       lhs_contracting_dimensions=a_axes, rhs_contracting_dimensions=b_axes
     )
     return xla.dot_general(a, b, numbers, config)

@@ -5,12 +5,11 @@ padded to tiles of 8 x 128 values. docs/tpu.md has the figures, and says where
 the bytes go.
 """
 
-import functools
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfspec.ops import gradient_ops, shape_ops
+from tfspec.ops import gradient_ops, shape_ops, stages
 from tfspec.ops.engines import kernel as kernel_lib
 
 
@@ -18,77 +17,50 @@ def kernel(
   signals: tf.Tensor,
   kernels: tuple[tf.Tensor, ...],
   frame_step: int,
-  padding: str = "valid",
+  stage: stages.Stage,
   precision: str = "default",
+  condition: shape_ops.Condition | None = None,
   name: str | None = None,
-) -> tuple[tf.Tensor, ...]:
+) -> stages.Results:
   """Multiplies each frame with each kernel, all in one product.
 
   Of what `kernel.kernel` does for the sake of exact sums it does nothing: a
   TPU adds in an order of its own, and by default rounds the factors to
   bfloat16.
 
+  Where the stage needs the power alone, the compiler makes the sum of the
+  squares over an axis a part of the product, whose values then are never in
+  memory. The sum of two tensors it does not.
+
   Args:
     signals: `[..., samples]`, float32 or float64.
-    kernels: Each `[frame_length, num_bins]`, of the dtype of `signals`.
+    kernels: See `kernel.kernel`.
     frame_step: Samples between the starts of two frames.
-    padding: "valid" or "same".
+    stage: What to make of the products.
     precision: "default", "high" or "highest".
+    condition: What to do with frames before they are multiplied.
     name: Name scope of the operation.
 
   Returns:
-    For each kernel `[..., num_frames, num_bins]`.
+    What the stage makes, each `[..., num_frames, features]`.
   """
-  with tf.name_scope(name or "tpu_kernel"):
-    values = _of_frames(
-      functools.partial(_multiply, precision=precision),
-      signals,
-      kernels,
-      frame_step,
-      padding,
-    )
-    return tuple(tf.unstack(values, axis=-2))
 
-
-def power(
-  signals: tf.Tensor,
-  kernels: tuple[tf.Tensor, ...],
-  frame_step: int,
-  padding: str = "valid",
-  precision: str = "default",
-  name: str | None = None,
-) -> tf.Tensor:
-  """Returns the sum of the squares of what `kernel` returns.
-
-  The compiler makes the sum over an axis a part of the product, whose values
-  then are never in memory. The sum of two tensors it does not.
-
-  Args:
-    signals: See `kernel`, here and below.
-    kernels: Each `[frame_length, num_bins]`.
-    frame_step: Samples between the starts of two frames.
-    padding: "valid" or "same".
-    precision: "default", "high" or "highest".
-    name: Name scope of the operation.
-
-  Returns:
-    `[..., num_frames, num_bins]`.
-  """
+  def multiply(frames: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    if condition is not None:
+      frames = condition(frames)
+    if precision == "default":
+      return tf.einsum("bmt,tpk->bmpk", frames, matrix)
+    return kernel_lib.precise_product(frames, matrix, precision)
 
   def add_squares(frames: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-    products = _multiply(frames, matrix, precision)
-    return tf.reduce_sum(tf.square(products), axis=2)
+    return tf.reduce_sum(tf.square(multiply(frames, matrix)), axis=2)
 
-  with tf.name_scope(name or "tpu_power"):
-    return _of_frames(add_squares, signals, kernels, frame_step, padding)
-
-
-def _multiply(
-  frames: tf.Tensor, matrix: tf.Tensor, precision: str
-) -> tf.Tensor:
-  if precision == "default":
-    return tf.einsum("bmt,tpk->bmpk", frames, matrix)
-  return kernel_lib.precise_product(frames, matrix, precision)
+  with tf.name_scope(name or "tpu_kernel"):
+    if stage.needs == stages.POWER:
+      power = _of_frames(add_squares, signals, kernels, frame_step)
+      return stage(stages.Spectrum(power=power))
+    products = _of_frames(multiply, signals, kernels, frame_step)
+    return stages.of_parts(stage, tf.unstack(products, axis=-2))
 
 
 def _of_frames(
@@ -96,7 +68,6 @@ def _of_frames(
   signals: tf.Tensor,
   kernels: tuple[tf.Tensor, ...],
   frame_step: int,
-  padding: str,
 ) -> tf.Tensor:
   """Returns a function of the frames and the kernels, of each frame by itself.
 
@@ -106,15 +77,12 @@ def _of_frames(
     signals: `[..., samples]`.
     kernels: Each `[frame_length, num_bins]`.
     frame_step: Samples between the starts of two frames.
-    padding: "valid" or "same".
 
   Returns:
     `[..., num_frames, ...]`.
   """
   *leading, _ = shape_ops.dims(signals)
-  frames, num_frames = _frames(
-    signals, kernels[0].shape[0], frame_step, padding
-  )
+  frames, num_frames = _frames(signals, kernels[0].shape[0], frame_step)
 
   def of_frames_alone(frames: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
     return function(frames[:, :num_frames], matrix)
@@ -137,7 +105,7 @@ def _of_frames(
 
 
 def _frames(
-  signals: tf.Tensor, frame_length: int, frame_step: int, padding: str
+  signals: tf.Tensor, frame_length: int, frame_step: int
 ) -> tuple[tf.Tensor, int | tf.Tensor]:
   """Returns the frames `[batch, at least num_frames, frame_length]`.
 
@@ -147,14 +115,12 @@ def _frames(
   """
   blocks = -(-frame_length // frame_step)
   if blocks > shape_ops.MAX_BLOCKS:
-    signals, num_frames = shape_ops.fit(
-      signals, frame_length, frame_step, padding
-    )
+    signals, num_frames = shape_ops.fit(signals, frame_length, frame_step)
     frames = shape_ops.frame(_rows(signals), frame_length, frame_step)
     return frames, num_frames
   spare = shape_ops.to_whole_hop(frame_length, frame_step)
   signals, num_frames = shape_ops.fit(
-    signals, frame_length, frame_step, padding, spare, crop=False
+    signals, frame_length, frame_step, spare, crop=False
   )
   maximum = max if isinstance(num_frames, int) else tf.maximum
   num_hops = maximum(num_frames, 1) - 1 + blocks

@@ -18,6 +18,7 @@ References:
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -136,47 +137,98 @@ def decode(
   return signals, *others
 
 
-def read_sizes(
-  contents: tf.Tensor, name: str | None = None
-) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns how many samples a WAV file has and misses, decoding none.
+class Samples(NamedTuple):
+  """Where the samples of a valid file are, and what: int64 scalars."""
+
+  data_at: tf.Tensor  # The byte of the first one.
+  frame_size: tf.Tensor  # Bytes of a sample of all channels.
+  count: tf.Tensor  # Of each channel.
+  missing: tf.Tensor  # Of each channel, as `decode_wav` says.
+  encoding: tf.Tensor  # Which of `headers.ENCODINGS`.
+  channels: tf.Tensor
+  sample_rate_hz: tf.Tensor
+
+
+def find_samples(
+  contents: tf.Tensor,
+  channels: tf.Tensor | int = headers.ANY,
+  sample_rate_hz: tf.Tensor | int = headers.ANY,
+  source: tf.Tensor | str = "",
+) -> Samples:
+  """Reads and checks the header of a WAV file, and decodes nothing.
 
   Args:
     contents: Scalar string, the bytes of a file, fewer than 2 GiB.
-    name: Name of the scope of the ops. Defaults to "read_sizes".
+    channels: How many channels there must be, an int64 scalar, or
+      `headers.ANY`.
+    sample_rate_hz: What the sample rate must be, an int64 scalar, or
+      `headers.ANY`.
+    source: What messages start with; see `decode`.
 
   Returns:
-    `(num_samples, missing_samples)`, int64 scalars: the length of the signals
-    that `decode_wav` returns, and its `missing_samples`.
+    What `decode_samples` takes.
 
   Raises:
-    tf.errors.InvalidArgumentError: When run, if `contents` is no WAV file, or a
-      malformed one, or one of another encoding, as in `decode_wav`.
+    tf.errors.InvalidArgumentError: When run; see `decode_wav`.
   """
-  with tf.name_scope(name or "read_sizes"):
-    contents = tf.ensure_shape(contents, [])
-    header = headers.read_header(contents)
-    return _sizes(header, headers.require_valid(contents, header))
-
-
-def num_samples(contents: tf.Tensor, name: str | None = None) -> tf.Tensor:
-  """Returns the number of samples: the first of `read_sizes`."""
-  return read_sizes(contents, name or "num_samples")[0]
-
-
-def missing_samples(contents: tf.Tensor, name: str | None = None) -> tf.Tensor:
-  """Returns the number of missing samples: the second of `read_sizes`."""
-  return read_sizes(contents, name or "missing_samples")[1]
-
-
-def _sizes(
-  header: headers.Header, frame_size: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
+  contents = tf.ensure_shape(contents, [])
+  header = headers.read_header(contents)
+  frame_size = headers.require_valid(
+    contents, header, channels, sample_rate_hz, source
+  )
   promised, available = header.data_size, header.available
-  there = tf.minimum(promised, available) // frame_size
+  count = tf.minimum(promised, available) // frame_size
   # Rounded up: a cut frame is missing.
-  missing = -(-promised // frame_size) - there
-  return there, tf.where(promised > available, missing, 0)
+  missing = -(-promised // frame_size) - count
+  with tf.control_dependencies([frame_size]):
+    return Samples(
+      data_at=header.data_at,
+      frame_size=frame_size,
+      count=count,
+      missing=tf.where(promised > available, missing, 0),
+      encoding=tf.argmax(tf.cast(header.is_encoding, tf.int32)),
+      channels=header.channels,
+      sample_rate_hz=tf.identity(header.sample_rate),
+    )
+
+
+def require_given(
+  value: tf.Tensor,
+  samples: Samples,
+  channels: int | None,
+  sample_rate_hz: int | None,
+) -> tf.Tensor:
+  """Returns a value if a file has these channels and this rate.
+
+  Args:
+    value: What is computed from the result waits for the check.
+    samples: What was found in the file.
+    channels: How many channels there must be, or None for any.
+    sample_rate_hz: What the sample rate must be, or None for any.
+
+  Raises:
+    tf.errors.InvalidArgumentError: When run, with the sentence of `decode_wav`.
+  """
+  rules = headers.given_rules(
+    samples.channels,
+    samples.sample_rate_hz,
+    *(headers.ANY if n is None else n for n in (channels, sample_rate_hz)),
+  )
+  return headers.require(value, rules) if rules else value
+
+
+def decode_samples(contents: tf.Tensor, samples: Samples) -> tf.Tensor:
+  """Returns the samples that were found in a file, `[samples, channels]`."""
+  num_bytes = samples.count * samples.frame_size
+  raw = tf.strings.substr(contents, samples.data_at, num_bytes)
+  signals = tf.switch_case(
+    tf.cast(samples.encoding, tf.int32),
+    [
+      functools.partial(_DECODERS[encoding], raw)
+      for encoding in headers.ENCODINGS
+    ],
+  )
+  return tf.reshape(signals, tf.stack([samples.count, samples.channels]))
 
 
 def _decode_anywhere(
@@ -203,24 +255,12 @@ def _decode(
   sample_rate_hz: tf.Tensor | int,
   source: tf.Tensor | str,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-  contents = tf.ensure_shape(contents, [])
-  header = headers.read_header(contents)
-  frame_size = headers.require_valid(
-    contents, header, channels, sample_rate_hz, source
+  samples = find_samples(contents, channels, sample_rate_hz, source)
+  return (
+    decode_samples(contents, samples),
+    tf.cast(samples.sample_rate_hz, tf.int32),
+    samples.missing,
   )
-  num_frames, missing = _sizes(header, frame_size)
-  raw = tf.strings.substr(contents, header.data_at, num_frames * frame_size)
-  signals = tf.switch_case(
-    tf.argmax(tf.cast(header.is_encoding, tf.int32), output_type=tf.int32),
-    [
-      functools.partial(_DECODERS[encoding], raw)
-      for encoding in headers.ENCODINGS
-    ],
-  )
-  signals = tf.reshape(signals, tf.stack([num_frames, header.channels]))
-  with tf.control_dependencies([frame_size]):
-    sample_rate = tf.cast(header.sample_rate, tf.int32)
-  return signals, sample_rate, missing
 
 
 _STRING = tf.TensorSpec([], tf.string)

@@ -133,7 +133,7 @@ def _promised(
   return tf.where(is_stream, available, size)
 
 
-class _Rule(NamedTuple):
+class Rule(NamedTuple):
   """What must hold, and what to say if it does not."""
 
   is_met: tf.Tensor
@@ -146,7 +146,7 @@ class _Rule(NamedTuple):
   unit: str = ""  # What follows the value.
 
 
-def _chunk_rules(contents: tf.Tensor, header: Header) -> list[_Rule]:
+def _chunk_rules(contents: tf.Tensor, header: Header) -> list[Rule]:
   """Returns the rules on the file as a list of chunks."""
   length, chunks = header.length, header.chunks
   # `length` comes from an int32 that wraps around.
@@ -155,33 +155,33 @@ def _chunk_rules(contents: tf.Tensor, header: Header) -> list[_Rule]:
   is_end = chunks.walked_to + 8 > length
   has_fmt, has_data = chunks.fmt < length, chunks.data < length
   return [
-    _Rule(
+    Rule(
       tf.equal(beyond, ""),
       "contents must have fewer than 2147483648 bytes. Got: at least ",
       _int64(2**31),
     ),
-    _Rule(length >= 12, "contents must have at least 12 bytes. Got: ", length),
-    _Rule(
+    Rule(length >= 12, "contents must have at least 12 bytes. Got: ", length),
+    Rule(
       tf.reduce_any(is_tag),
       "contents must start with RIFF or RF64. Got: ",
       byte=0,
       num_quoted=4,
     ),
-    _Rule(
+    Rule(
       tf.equal(header.form, tag(b"WAVE")),
       "RIFF form must be WAVE. Got: ",
       byte=8,
       num_quoted=4,
     ),
-    _Rule(
+    Rule(
       (has_fmt & has_data) | is_end,
       f"fmt and data must be among the first {chunks_lib.MAX_CHUNKS} chunks."
       " Got: another chunk at byte ",
       chunks.walked_to,
     ),
-    _Rule(has_fmt, "a fmt chunk must exist. Got: none up to byte ", length),
-    _Rule(has_data, "a data chunk must exist. Got: none up to byte ", length),
-    _Rule(
+    Rule(has_fmt, "a fmt chunk must exist. Got: none up to byte ", length),
+    Rule(has_data, "a data chunk must exist. Got: none up to byte ", length),
+    Rule(
       tf.equal(chunks.other_fmt, length),
       "fmt chunks before the data must be the same. Got: another at byte ",
       chunks.other_fmt,
@@ -189,7 +189,7 @@ def _chunk_rules(contents: tf.Tensor, header: Header) -> list[_Rule]:
   ]
 
 
-def _format_rules(header: Header) -> list[_Rule]:
+def _format_rules(header: Header) -> list[Rule]:
   """Returns the rules on the fields of the `fmt ` chunk."""
   rate, bits, channels = header.sample_rate, header.bits, header.channels
   is_plain = ~header.is_extensible
@@ -209,8 +209,8 @@ def _format_rules(header: Header) -> list[_Rule]:
     got: tf.Tensor | None,
     byte: int,
     quoted: int = 0,
-  ) -> _Rule:
-    return _Rule(is_met, f"{rule}. Got: ", got, byte, quoted, is_field=True)
+  ) -> Rule:
+    return Rule(is_met, f"{rule}. Got: ", got, byte, quoted, is_field=True)
 
   return [
     field(
@@ -259,13 +259,27 @@ def _format_rules(header: Header) -> list[_Rule]:
 
 def _given_rule(
   given: tf.Tensor | int, found: tf.Tensor, sentence: str, unit: str
-) -> list[_Rule]:
+) -> list[Rule]:
   """Returns the rule that a value is what the caller says, if he says it."""
   if isinstance(given, int) and given == ANY:
     return []
   given = tf.convert_to_tensor(given, tf.int64)
   is_met = tf.equal(given, ANY) | tf.equal(given, found)
-  return [_Rule(is_met, sentence, found, wanted=given, unit=unit)]
+  return [Rule(is_met, sentence, found, wanted=given, unit=unit)]
+
+
+def given_rules(
+  found_channels: tf.Tensor,
+  found_rate: tf.Tensor,
+  channels: tf.Tensor | int,
+  sample_rate_hz: tf.Tensor | int,
+) -> list[Rule]:
+  """Returns the rules on what the caller says of a file, `ANY` for nothing."""
+  sentence = "there must be {} channels. Got: "
+  rules = _given_rule(channels, found_channels, sentence, " in the file")
+  sentence = "the sample rate must be {} Hz. Got: "
+  rate = _given_rule(sample_rate_hz, found_rate, sentence, " Hz in the file")
+  return rules + rate
 
 
 def require_valid(
@@ -295,22 +309,34 @@ def require_valid(
   rules = [
     *_chunk_rules(contents, header),
     *_format_rules(header),
-    *_given_rule(
-      channels,
-      header.channels,
-      "there must be {} channels. Got: ",
-      " in the file",
-    ),
-    *_given_rule(
-      sample_rate_hz,
-      header.sample_rate,
-      "the sample rate must be {} Hz. Got: ",
-      " Hz in the file",
-    ),
+    *given_rules(header.channels, header.sample_rate, channels, sample_rate_hz),
   ]
+  return require(header.frame_size, rules, contents, header.fmt_at, source)
+
+
+def require(
+  value: tf.Tensor,
+  rules: list[Rule],
+  contents: tf.Tensor | str = "",
+  fmt_at: tf.Tensor | int = 0,
+  source: tf.Tensor | str = "",
+) -> tf.Tensor:
+  """Returns a value if all rules are met.
+
+  Args:
+    value: What is computed from the result waits for the check.
+    rules: The rules, at least one.
+    contents: Bytes of the file, which rules may quote.
+    fmt_at: The byte that rules on fields count from.
+    source: Name of the file for messages, or "".
+
+  Raises:
+    tf.errors.InvalidArgumentError: When run, with the sentence of the first
+      rule that is not met.
+  """
   is_met = tf.stack([rule.is_met for rule in rules])
   gots = tf.stack(
-    [header.length if rule.got is None else rule.got for rule in rules]
+    [_int64(0) if rule.got is None else rule.got for rule in rules]
   )
 
   def message() -> tf.Tensor:
@@ -320,7 +346,7 @@ def require_valid(
       return tf.gather([getattr(rule, name) for rule in rules], first)
 
     byte = tf.cast(pick("byte"), tf.int64)
-    byte += tf.where(pick("is_field"), header.fmt_at, 0)
+    byte += tf.where(pick("is_field"), fmt_at, 0)
     num_quoted = tf.cast(pick("num_quoted"), tf.int64)
     quoted = tf.strings.substr(contents, tf.maximum(byte, 0), num_quoted)
     got = tf.strings.as_string(tf.gather(gots, first))
@@ -340,11 +366,9 @@ def require_valid(
   def fail() -> tf.Tensor:
     text = chunks_lib.outlined(message)()
     with tf.control_dependencies([tf.debugging.Assert(False, [text])]):
-      return tf.identity(header.frame_size)
+      return tf.identity(value)
 
-  return tf.cond(
-    tf.reduce_all(is_met), lambda: tf.identity(header.frame_size), fail
-  )
+  return tf.cond(tf.reduce_all(is_met), lambda: tf.identity(value), fail)
 
 
 def _spell(text: tf.Tensor) -> tf.Tensor:
