@@ -1,13 +1,16 @@
-"""Work on frames in blocks, each of a few megabytes."""
+"""Work on frames in blocks, each of a few megabytes.
 
-import dataclasses
-import math
+`partition` says where the blocks are; here is how they are computed: side by
+side in a graph, in turn by XLA, one by one in eager code.
+"""
+
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from tfspec.ops import gradient_ops, shape_ops
 from tfspec.ops.engines import devices
+from tfspec.ops.engines.partition import Partition
 
 Results = tuple[tf.Tensor, ...]
 # What an engine makes of the parts of a spectrum, the real one first.
@@ -16,10 +19,6 @@ Finish = Callable[..., Results]
 # Samples of the frames of a block, with their padding: a few megabytes.
 _BLOCK_SIZE = 1 << 20
 
-# How many parts of a long clip are computed before they are written to their
-# place: few enough to take little room. No more threads than that have work.
-_PARTS_AT_A_TIME = 8
-
 
 def in_blocks(
   transform: Callable[[tf.Tensor], Results],
@@ -27,36 +26,35 @@ def in_blocks(
   window: tf.Tensor,
   frame_step: int,
   fft_length: int,
-  num_frames: int,
+  num_frames: int | tf.Tensor,
 ) -> Results:
   """Returns what `transform` makes of all frames, computed in blocks of them.
 
-  A block is a number of whole clips, or a part of one clip. A graph computes
-  blocks side by side if it runs on a CPU, each on one thread; XLA, and eager
-  code, compute them one after the other. Other devices, and graphs that XLA
-  compiles after they were traced without it, take all frames at once. So do
-  forward mode, `tf.vectorized_map`, and the gradient, which transforms them
-  again.
+  A graph computes blocks side by side if it runs on a CPU, each on one thread;
+  XLA, and eager code, compute them one after the other. Other devices, and
+  graphs that XLA compiles after they were traced without it, take all frames at
+  once. So do forward mode, `tf.vectorized_map`, XLA where shapes were unknown
+  when it was traced, and the gradient, which transforms them again.
 
   Args:
     transform: Turns frames `[..., fft_length]` into a tuple of tensors
       `[..., features]` of the same dtype, each frame by itself.
-    signals: `[batch, samples]`, of static shape, with at least the
+    signals: `[batch, samples]`, with at least the
       `(num_frames - 1) * frame_step + frame_length` samples of the frames.
     window: `[frame_length]`: the frames are multiplied with it, and filled up
       with zeros.
     frame_step: Samples between the starts of two frames.
     fft_length: Samples in a frame that is filled up.
-    num_frames: How many frames there are, at least one.
+    num_frames: How many frames a clip has, an integer if it is known.
 
   Returns:
     The tuple, each `[batch, num_frames, features]`.
   """
-  batch = signals.shape[0]
   frame_length = window.shape[0]
-  covered = (num_frames - 1) * frame_step + frame_length
+  spare = shape_ops.to_whole_hop(frame_length, frame_step)
+  batch, samples = shape_ops.dims(signals)
 
-  def transform_all(signals: tf.Tensor, spare: int = 0) -> Results:
+  def transform_fitted(signals: tf.Tensor) -> Results:
     single = signals.shape[0] == 1
     if single:  # The rows of a matrix are cut out without a copy.
       signals = tf.reshape(signals, [-1])
@@ -66,24 +64,57 @@ def in_blocks(
     return tuple(r[tf.newaxis] for r in results) if single else results
 
   def at_once(signals: tf.Tensor) -> Results:
-    return transform_all(signals[:, :covered])
+    fitted, _ = shape_ops.fit(signals, frame_length, frame_step, "valid", spare)
+    return tuple(r[:, :num_frames] for r in transform_fitted(fitted))
 
-  compiled = devices.is_compiled_for_cpu()
   most = _BLOCK_SIZE // fft_length
+  total = batch * num_frames
+  compiled = devices.is_compiled_for_cpu()
+  is_open = tf.is_tensor(total)
   # What is compiled is faster in blocks even if there is but one.
-  if batch * num_frames <= (0 if compiled else most):
+  if devices.is_for_litert() or (
+    compiled if is_open else total <= (0 if compiled else most)
+  ):
     return at_once(signals)
-  blocks = Blocks.of(batch, num_frames, frame_length, frame_step, most)
 
-  def in_turn(signals: tf.Tensor) -> Results:
+  def cut(
+    signals: tf.Tensor, blocks: Partition, block: int | tf.Tensor
+  ) -> tf.Tensor:
+    """Returns the samples of a block's frames; past the end there are zeros."""
+    clip, frame = blocks.start(block)
+    start = frame * frame_step
+    size = (blocks.frames - 1) * frame_step + frame_length + spare
+    shape = tf.minimum([blocks.clips, size], [batch - clip, samples - start])
+    missing = [blocks.clips, size] - shape
+    values = tf.slice(signals, [clip, start], shape)
+    values = tf.pad(values, tf.stack([tf.zeros_like(missing), missing], 1))
+    sizes = [s if isinstance(s, int) else None for s in (blocks.clips, size)]
+    return tf.ensure_shape(values, [1 if batch == 1 else sizes[0], sizes[1]])
+
+  def in_graph(signals: tf.Tensor) -> Results:
+    blocks = Partition.of(batch, num_frames, most)
+    return side_by_side(
+      blocks, lambda i: transform_fitted(cut(signals, blocks, i))
+    )
+
+  def eagerly(signals: tf.Tensor) -> Results:
+    blocks = Partition.of(batch, num_frames, most)
+    return one_by_one(
+      blocks, lambda i: transform_fitted(cut(signals, blocks, i))
+    )
+
+  def by_xla(signals: tf.Tensor) -> Results:
+    blocks = Partition.of(batch, num_frames, most)
+
     def transform_block(block: tf.Tensor, frames: tf.Tensor) -> tuple:
       frames = shape_ops.write_windowed_frames(
         frames, block, window, frame_step
       )
       return transform(frames), frames
 
-    return blocks.in_turn(
-      transform_block, signals, (blocks.clips, blocks.frames, fft_length)
+    scratch = (blocks.clips, blocks.frames, fft_length)
+    return in_turn(
+      blocks, transform_block, signals, frame_length, frame_step, scratch
     )
 
   @gradient_ops.custom_gradient(at_once)
@@ -94,280 +125,159 @@ def in_blocks(
     # Loops and calls have no gradient of their own, and two tapes ask for one.
     constant = tf.stop_gradient(signals)
     if compiled:
-      return in_turn(constant), gradient
+      return by_xla(constant), gradient
     if tf.executing_eagerly():
-      if devices.sees_only_cpus():
-        return blocks.one_by_one(transform_all, constant), gradient
-      return at_once(constant), gradient
+      run = eagerly if devices.sees_only_cpus() else at_once
+      return run(constant), gradient
+
+    def on_cpu() -> Results:
+      if not is_open:
+        return in_graph(constant)
+      return tf.cond(
+        total <= most, lambda: at_once(constant), lambda: in_graph(constant)
+      )
+
     if devices.is_traced_for_dataset():
-      return blocks.side_by_side(transform_all, constant), gradient
+      return on_cpu(), gradient
     # 0 for a graph on a CPU. For other devices and XLA 1; of the two branches
     # XLA then compiles the second alone.
     other = tf.raw_ops.DeviceIndex(device_names=["CPU"])
-    branches = [
-      lambda: blocks.side_by_side(transform_all, constant),
-      lambda: at_once(constant),
-    ]
+    branches = [on_cpu, lambda: at_once(constant)]
     return tf.switch_case(other, branches), gradient
 
   return compute(signals)
 
 
-@dataclasses.dataclass(frozen=True)
-class Blocks:
-  """The frames of a batch, in blocks of one size; see `of`."""
+def one_by_one(
+  blocks: Partition, transform: Callable[[int], Results]
+) -> Results:
+  """Computes blocks eagerly; see `side_by_side`."""
+  results = [transform(block) for block in range(blocks.count)]
+  return tuple(_join(blocks, tf.stack(r)) for r in zip(*results, strict=True))
 
-  frame_length: int
-  frame_step: int
-  batch: int
-  num_frames: int
-  clips: int  # In a block: one, if it is only a part of a clip.
-  groups: int  # Of the parts of a clip.
-  parts: int  # Of a clip.
-  frames: int  # Of each clip in a block.
 
-  @classmethod
-  def of(
-    cls,
-    batch: int,
-    num_frames: int,
-    frame_length: int,
-    frame_step: int,
-    most: int,
-  ) -> "Blocks":
-    """Parts the frames of a batch.
+def side_by_side(
+  blocks: Partition, transform: Callable[[tf.Tensor], Results]
+) -> Results:
+  """Computes blocks on several threads, each of them on one.
 
-    Args:
-      batch: Clips, at least one.
-      num_frames: Frames of a clip, at least one.
-      frame_length: Samples in a frame.
-      frame_step: Samples between the starts of two frames.
-      most: How many frames a block may have; it has at least one.
+  By what `tf.data` is built on: the calls of a function run at the same time,
+  but each of them on one thread from the first operation to the last. What one
+  leaves in the cache is there for the next.
 
-    Returns:
-      The blocks.
-    """
-    # More clips than one are worth it only while they are short.
-    clips = max(1, most // 4 // num_frames)
-    parts = -(-num_frames // max(1, most))
-    groups = -(-parts // _PARTS_AT_A_TIME)
-    # As many parts in each group, all of one size; as many clips in each block.
-    frames = -(-num_frames // (groups * -(-parts // groups)))
-    return cls(
-      frame_length,
-      frame_step,
-      batch,
-      num_frames,
-      clips=-(-batch // -(-batch // clips)),
-      groups=groups,
-      parts=-(-num_frames // frames),
-      frames=frames,
-    )
+  Args:
+    blocks: The blocks.
+    transform: Makes results `[clips, frames, features]` of the number of a
+      block.
 
-  def one_by_one(
-    self, transform: Callable[[tf.Tensor, int], Results], signals: tf.Tensor
-  ) -> Results:
-    """Computes the blocks eagerly; see `side_by_side`."""
+  Returns:
+    What it makes of all blocks, each `[batch, num_frames, features]`.
+  """
+  function = tf.function(transform, autograph=False)
+  call = function.get_concrete_function(tf.TensorSpec([], tf.int32))
+  results = calls(call, tf.range(blocks.count))
+  return tuple(_join(blocks, r) for r in results)
+
+
+def in_turn(
+  blocks: Partition,
+  transform: Callable[[tf.Tensor, tf.Tensor], tuple[Results, tf.Tensor]],
+  signals: tf.Tensor,
+  frame_length: int,
+  frame_step: int,
+  scratch: tuple[int, ...] = (),
+) -> Results:
+  """Computes block after block in a loop of XLA.
+
+  It has no gradient: what comes in must have passed `tf.stop_gradient`, as two
+  tapes would ask for one.
+
+  Args:
+    blocks: The blocks, of integers.
+    transform: Makes results `[clips, frames, features]` of the samples of a
+      block, `[clips, samples]`, and of a tensor to write to, which it gives
+      back for the next block.
+    signals: `[batch, samples]`, of static shape.
+    frame_length: Samples in a frame.
+    frame_step: Samples between the starts of two frames.
+    scratch: The shape of that tensor: zeros, of the dtype of the signals.
+
+  Returns:
+    What it makes of all blocks, each `[batch, num_frames, features]`.
+  """
+  # An operation that only XLA has, imported where it is needed: the one that
+  # writes to its operand, at a place that is not known before.
+  from tensorflow.compiler.tf2xla.python import xla
+
+  shape = [blocks.clips, (blocks.frames - 1) * frame_step + frame_length]
+  some, _ = transform(
+    tf.zeros(shape, signals.dtype), tf.zeros(scratch, signals.dtype)
+  )
+
+  def transform_block(i: tf.Tensor, results: list, scratch: tf.Tensor) -> tuple:
+    clip, frame = blocks.start(i)
+    # The last block ends where the batch does, and the last part of a clip
+    # where the clip does: what was computed before is computed again.
+    clip = tf.minimum(clip, blocks.batch - blocks.clips)
+    frame = tf.minimum(frame, blocks.num_frames - blocks.frames)
+    block = tf.slice(signals, [clip, frame * frame_step], shape)
+    values, scratch = transform(block, scratch)
+    place = tf.stack([clip, frame, 0])
     results = [
-      self._transform(transform, signals, start, past_end=True)
-      for start in self._starts
+      xla.dynamic_update_slice(r, v, place)
+      for r, v in zip(results, values, strict=True)
     ]
-    return tuple(self._join(tf.stack(r)) for r in zip(*results, strict=True))
+    return i + 1, results, scratch
 
-  def side_by_side(
-    self, transform: Callable[[tf.Tensor, int], Results], signals: tf.Tensor
-  ) -> Results:
-    """Computes blocks on several threads, each of them on one.
-
-    By what `tf.data` is built on: the calls of a function run at the same time,
-    but each of them on one thread from the first operation to the last. What
-    one leaves in the cache is there for the next.
-
-    Args:
-      transform: Makes results `[clips, frames, features]` of the samples of a
-        block, `[clips, samples]`, behind which there are so many more as its
-        second argument says.
-      signals: `[batch, samples]`.
-
-    Returns:
-      What it makes of all blocks, each `[batch, num_frames, features]`.
-    """
-    past_end = self.groups == 1
-    function = tf.function(
-      lambda start: self._transform(transform, signals, start, past_end),
-      autograph=False,
-    )
-    call = function.get_concrete_function(tf.TensorSpec([], tf.int32))
-    if past_end:
-      return tuple(map(self._join, calls(call, tf.constant(self._starts))))
-    together = -(-self.parts // self.groups)
-    size = together * self.frames
-
-    def write(i: tf.Tensor, results: list[tf.Tensor]) -> tuple:
-      # The last group of a clip ends where the clip does.
-      frame = tf.minimum(i % self.groups * size, self.num_frames - size)
-      start = i // self.groups * self.num_frames + frame
-      values = calls(call, start + tf.range(together) * self.frames)
-      for j, value in enumerate(values):
-        in_rows = results[j].shape.rank == 2
-        scale = tf.constant(1 if in_rows else value.shape[-1], tf.int64)
-        first = tf.cast(start, tf.int64) * scale
-        results[j] = tf.raw_ops.TensorStridedSliceUpdate(
-          input=results[j],
-          begin=[first],
-          end=[first + size * scale],
-          strides=tf.constant([1], tf.int64),
-          value=tf.reshape(value, [size, -1] if in_rows else [-1]),
-        )
-      return i + 1, results
-
-    # One row is written faster than a matrix, but has less than 2^31 values.
-    # Not `tf.zeros`, which may become a constant, and is then copied before it
-    # is written to; not `Empty`, which is stateful.
-    shapes = [[self.batch, self.num_frames, r.shape[-1]] for r in call.outputs]
-    zero = _unknown_zero(signals)
-    results = [
-      tf.fill(
-        [math.prod(s)] if math.prod(s) < 1 << 31 else [s[0] * s[1], s[2]],
-        tf.cast(zero, r.dtype),
-      )
-      for s, r in zip(shapes, call.outputs, strict=True)
-    ]
-    _, results = tf.while_loop(
-      lambda i, _: i < self.batch * self.groups,
-      write,
-      [0, results],
-      parallel_iterations=1,
-    )
-    return tuple(map(tf.reshape, results, shapes))
-
-  def in_turn(
-    self,
-    transform: Callable[[tf.Tensor, tf.Tensor], tuple[Results, tf.Tensor]],
-    signals: tf.Tensor,
-    scratch: tuple[int, ...] = (),
-  ) -> Results:
-    """Computes block after block in a loop of XLA.
-
-    It has no gradient: what comes in must have passed `tf.stop_gradient`, as
-    two tapes would ask for one.
-
-    Args:
-      transform: Makes results `[clips, frames, features]` of the samples of a
-        block, `[clips, samples]`, and of a tensor to write to, which it gives
-        back for the next block.
-      signals: `[batch, samples]`.
-      scratch: The shape of that tensor: zeros, of the dtype of the signals.
-
-    Returns:
-      What it makes of all blocks, each `[batch, num_frames, features]`.
-    """
-    # An operation that only XLA has, imported where it is needed: the one that
-    # writes to its operand, at a place that is not known before.
-    from tensorflow.compiler.tf2xla.python import xla
-
-    size = self._samples(self.frames)
-    some, _ = transform(
-      tf.zeros([self.clips, size], signals.dtype),
-      tf.zeros(scratch, signals.dtype),
-    )
-    starts = tf.constant(self._starts)
-
-    def transform_block(
-      i: tf.Tensor, results: list, scratch: tf.Tensor
-    ) -> tuple:
-      clip, frame = self._place(starts[i])
-      # The last part of a clip ends where the clip does.
-      frame = tf.minimum(frame, self.num_frames - self.frames)
-      block = self._cut(signals, clip, frame, size)
-      values, scratch = transform(block, scratch)
-      place = tf.stack([clip, frame, 0])
-      results = [
-        xla.dynamic_update_slice(r, v, place)
-        for r, v in zip(results, values, strict=True)
-      ]
-      return i + 1, results, scratch
-
-    # Memory that XLA fills with a constant takes longer to write to afterwards,
-    # as if that had gone past the cache.
-    zero = _unknown_zero(signals)
-    results = [
-      tf.fill(
-        [self.batch, self.num_frames, values.shape[-1]],
-        tf.cast(zero, values.dtype),
-      )
-      for values in some
-    ]
-    zeros = tf.fill(scratch, tf.cast(zero, signals.dtype))
-    _, results, _ = tf.while_loop(
-      lambda i, *_: i < len(self._starts), transform_block, [0, results, zeros]
-    )
-    return tuple(results)
-
-  @property
-  def _starts(self) -> list[int]:
-    """The first frame of each block, counted through all clips.
-
-    The last clips of a block may be those of the block before.
-    """
-    return [
-      min(clip, self.batch - self.clips) * self.num_frames + part * self.frames
-      for clip in range(0, self.batch, self.clips)
-      for part in range(self.parts)
-    ]
-
-  def _place(self, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the clip of a frame, and which of its frames it is."""
-    return start // self.num_frames, start % self.num_frames
-
-  def _samples(self, frames: int) -> int:
-    return (frames - 1) * self.frame_step + self.frame_length
-
-  def _cut(
-    self, signals: tf.Tensor, clip: tf.Tensor, frame: tf.Tensor, size: int
-  ) -> tf.Tensor:
-    """Returns so many samples of a block's clips, from a frame on."""
-    start = [clip, frame * self.frame_step]
-    return tf.slice(signals, start, [self.clips, size])
-
-  def _transform(
-    self,
-    transform: Callable[[tf.Tensor, int], Results],
-    signals: tf.Tensor,
-    start: tf.Tensor,
-    past_end: bool,
-  ) -> Results:
-    """Returns the results of a block, of as many frames as all others."""
-    clip, frame = self._place(start)
-    frames = self.parts * self.frames if past_end else self.num_frames
-    behind = signals.shape[1] - self._samples(frames)
-    to_hop = shape_ops.to_whole_hop(self.frame_length, self.frame_step)
-    spare = max(0, min(to_hop, behind))
-    size = self._samples(self.frames) + spare
-    if behind >= 0:
-      return transform(self._cut(signals, clip, frame, size), spare)
-    # The last part of a clip has frames past its end, which are dropped.
-    there = tf.minimum(size, signals.shape[1] - frame * self.frame_step)
-    block = self._cut(signals, clip, frame, there)
-    block = tf.pad(block, [[0, 0], [0, size - there]])
-    return transform(tf.ensure_shape(block, [self.clips, size]), spare)
-
-  def _join(self, blocks: tf.Tensor) -> tf.Tensor:
-    """Returns `[batch, num_frames, features]`."""
-    features = blocks.shape[-1]
-    clips = len(self._starts) // self.parts * self.clips
-    values = tf.reshape(blocks, [clips, -1, features])[:, : self.num_frames]
-    if clips == self.batch:
-      return values
-    # The last block ends where the batch does.
-    before = clips - self.clips
-    return tf.concat([values[:before], values[before - self.batch :]], axis=0)
-
-
-def _unknown_zero(signals: tf.Tensor) -> tf.Tensor:
-  """Returns False, which no compiler can know."""
+  # Memory that XLA fills with a constant takes longer to write to afterwards,
+  # as if that had gone past the cache. So it is False, which XLA cannot know.
   first, last = signals[0, 0], signals[-1, -1]
-  return (first < last) & (last < first)
+  zero = (first < last) & (last < first)
+  results = [
+    tf.fill(
+      [blocks.batch, blocks.num_frames, values.shape[-1]],
+      tf.cast(zero, values.dtype),
+    )
+    for values in some
+  ]
+  zeros = tf.fill(scratch, tf.cast(zero, signals.dtype))
+  _, results, _ = tf.while_loop(
+    lambda i, *_: i < blocks.count, transform_block, [0, results, zeros]
+  )
+  return tuple(results)
+
+
+def _join(blocks: Partition, values: tf.Tensor) -> tf.Tensor:
+  """Turns `[blocks, clips, frames, features]` into that of the batch.
+
+  What is past the end is dropped. Of a single clip, and of whole clips, that
+  are the last rows in memory, and nothing is copied.
+
+  Returns:
+    `[batch, num_frames, features]`.
+  """
+  batch, num_frames, features = (
+    blocks.batch,
+    blocks.num_frames,
+    values.shape[-1],
+  )
+  frames = blocks.parts * blocks.frames
+  shape = [batch, num_frames, features]
+
+  def rows(count: int | tf.Tensor) -> tf.Tensor:
+    return tf.reshape(values, [-1, features])[:count]
+
+  def cut() -> tf.Tensor:
+    clips = tf.reshape(rows(batch * frames), [batch, frames, features])
+    return clips[:, :num_frames]
+
+  def whole() -> tf.Tensor:
+    return tf.reshape(rows(batch * num_frames), shape)
+
+  is_whole = (batch == 1) | (frames == num_frames)
+  if tf.is_tensor(is_whole):
+    return tf.cond(is_whole, whole, cut)
+  return whole() if is_whole else cut()
 
 
 def calls(
@@ -376,7 +286,7 @@ def calls(
   """Returns the results of calls with each number, stacked.
 
   Args:
-    function: Takes a scalar, and returns tensors of static shape.
+    function: Takes a scalar, and returns tensors.
     i: The numbers, `[count]`.
 
   Returns:

@@ -1,6 +1,8 @@
 """What the graph that is being traced is meant for, as far as that is known."""
 
-from collections.abc import Sequence
+import contextlib
+import contextvars
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 from tensorflow.python.ops import (
@@ -65,6 +67,27 @@ def is_traced_for_dataset() -> bool:
   # stateful operation.
   name = getattr(graph, "name", "")
   return name.startswith(("Dataset_", "tf_data_experimental_"))
+
+
+_IS_FOR_LITERT = contextvars.ContextVar("is_for_litert", default=False)
+
+
+@contextlib.contextmanager
+def for_litert() -> Iterator[None]:
+  """Says that what is traced inside is meant for LiteRT."""
+  token = _IS_FOR_LITERT.set(True)
+  try:
+    yield
+  finally:
+    _IS_FOR_LITERT.reset(token)
+
+
+def is_for_litert() -> bool:
+  """Returns whether the graph that is being traced is meant for LiteRT.
+
+  It has no operation that calls a function on several threads.
+  """
+  return _IS_FOR_LITERT.get()
 
 
 def has_tangents(tensors: Sequence[tf.Tensor]) -> bool:
