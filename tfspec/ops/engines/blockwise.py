@@ -19,6 +19,9 @@ Finish = Callable[..., Results]
 # Samples of the frames of a block, with their padding: a few megabytes.
 _BLOCK_SIZE = 1 << 20
 
+# No more threads than that have work.
+_BLOCKS_AT_A_TIME = 8
+
 
 def in_blocks(
   transform: Callable[[tf.Tensor], Results],
@@ -77,30 +80,32 @@ def in_blocks(
   ):
     return at_once(signals)
 
-  def cut(
+  def transform_block(
     signals: tf.Tensor, blocks: Partition, block: int | tf.Tensor
-  ) -> tf.Tensor:
-    """Returns the samples of a block's frames; past the end there are zeros."""
+  ) -> Results:
     clip, frame = blocks.start(block)
+    size = (blocks.frames - 1) * frame_step + frame_length
     start = frame * frame_step
-    size = (blocks.frames - 1) * frame_step + frame_length + spare
-    shape = tf.minimum([blocks.clips, size], [batch - clip, samples - start])
-    missing = [blocks.clips, size] - shape
-    values = tf.slice(signals, [clip, start], shape)
-    values = tf.pad(values, tf.stack([tf.zeros_like(missing), missing], 1))
-    sizes = [s if isinstance(s, int) else None for s in (blocks.clips, size)]
-    return tf.ensure_shape(values, [1 if batch == 1 else sizes[0], sizes[1]])
+    shape = [blocks.clips, size + spare]
+    # Past the end there are zeros.
+    there = tf.minimum(shape, [batch - clip, samples - start])
+    values = tf.slice(signals, [clip, start], there)
+    values = tf.pad(values, tf.stack([[0, 0], shape - there], axis=1))
+    if signals.shape[0] == 1:
+      shape[0] = 1
+    static = [n if isinstance(n, int) else None for n in shape]
+    return transform_fitted(tf.ensure_shape(values, static))
 
   def in_graph(signals: tf.Tensor) -> Results:
     blocks = Partition.of(batch, num_frames, most)
     return side_by_side(
-      blocks, lambda i: transform_fitted(cut(signals, blocks, i))
+      blocks, lambda block: transform_block(signals, blocks, block), signals
     )
 
   def eagerly(signals: tf.Tensor) -> Results:
     blocks = Partition.of(batch, num_frames, most)
     return one_by_one(
-      blocks, lambda i: transform_fitted(cut(signals, blocks, i))
+      blocks, lambda block: transform_block(signals, blocks, block)
     )
 
   def by_xla(signals: tf.Tensor) -> Results:
@@ -152,12 +157,19 @@ def one_by_one(
   blocks: Partition, transform: Callable[[int], Results]
 ) -> Results:
   """Computes blocks eagerly; see `side_by_side`."""
-  results = [transform(block) for block in range(blocks.count)]
-  return tuple(_join(blocks, tf.stack(r)) for r in zip(*results, strict=True))
+  results = []
+  for block in range(blocks.count):
+    _, count = blocks.rows(block)
+    results.append([_rows(v)[:count] for v in transform(block)])
+  return tuple(
+    _clips(blocks, tf.concat(r, axis=0)) for r in zip(*results, strict=True)
+  )
 
 
 def side_by_side(
-  blocks: Partition, transform: Callable[[tf.Tensor], Results]
+  blocks: Partition,
+  transform: Callable[[tf.Tensor], Results],
+  signals: tf.Tensor,
 ) -> Results:
   """Computes blocks on several threads, each of them on one.
 
@@ -169,14 +181,59 @@ def side_by_side(
     blocks: The blocks.
     transform: Makes results `[clips, frames, features]` of the number of a
       block.
+    signals: What it makes them of, `[batch, samples]`.
 
   Returns:
     What it makes of all blocks, each `[batch, num_frames, features]`.
   """
   function = tf.function(transform, autograph=False)
   call = function.get_concrete_function(tf.TensorSpec([], tf.int32))
-  results = calls(call, tf.range(blocks.count))
-  return tuple(_join(blocks, r) for r in results)
+  rows = blocks.batch * blocks.num_frames
+  if not tf.is_tensor(rows) and rows == blocks.count * blocks.size:
+    return tuple(_clips(blocks, r) for r in calls(call, tf.range(blocks.count)))
+
+  # A few at a time are computed and written to their place, which takes little
+  # room: what is past the end of a clip is dropped, and nothing moves for that.
+  groups = -(-blocks.run // _BLOCKS_AT_A_TIME)
+  together = -(-blocks.run // groups)
+
+  def write(i: tf.Tensor, results: list[tf.Tensor]) -> tuple:
+    first = i % groups * together
+    count = tf.minimum(together, blocks.run - first)
+    block = i // groups * blocks.run + first
+    start, size = blocks.rows(block, count)
+    values = calls(call, block + tf.range(count))
+    for j, value in enumerate(values):
+      features = value.shape[-1]
+      begin = tf.cast(start, tf.int64) * features
+      end = begin + tf.cast(size, tf.int64) * features
+      results[j] = tf.raw_ops.TensorStridedSliceUpdate(
+        input=results[j],
+        begin=[begin],
+        end=[end],
+        strides=tf.constant([1], tf.int64),
+        value=tf.reshape(_rows(value)[:size], [-1]),
+      )
+    return i + 1, results
+
+  # One row, which is written faster than a matrix. Not `tf.zeros`, which may
+  # become a constant, and is then copied before it is written to; not `Empty`,
+  # which is stateful.
+  zero = _unknown_zero(signals)
+  size = tf.cast(rows, tf.int64)
+  results = [
+    tf.fill([size * r.shape[-1]], tf.cast(zero, r.dtype)) for r in call.outputs
+  ]
+  _, results = tf.while_loop(
+    lambda i, _: i < blocks.count // blocks.run * groups,
+    write,
+    [0, results],
+    parallel_iterations=1,
+  )
+  return tuple(
+    _clips(blocks, tf.reshape(r, [-1, output.shape[-1]]))
+    for r, output in zip(results, call.outputs, strict=True)
+  )
 
 
 def in_turn(
@@ -230,9 +287,8 @@ def in_turn(
     return i + 1, results, scratch
 
   # Memory that XLA fills with a constant takes longer to write to afterwards,
-  # as if that had gone past the cache. So it is False, which XLA cannot know.
-  first, last = signals[0, 0], signals[-1, -1]
-  zero = (first < last) & (last < first)
+  # as if that had gone past the cache.
+  zero = _unknown_zero(signals)
   results = [
     tf.fill(
       [blocks.batch, blocks.num_frames, values.shape[-1]],
@@ -247,37 +303,20 @@ def in_turn(
   return tuple(results)
 
 
-def _join(blocks: Partition, values: tf.Tensor) -> tf.Tensor:
-  """Turns `[blocks, clips, frames, features]` into that of the batch.
+def _rows(values: tf.Tensor) -> tf.Tensor:
+  return tf.reshape(values, [-1, values.shape[-1]])
 
-  What is past the end is dropped. Of a single clip, and of whole clips, that
-  are the last rows in memory, and nothing is copied.
 
-  Returns:
-    `[batch, num_frames, features]`.
-  """
-  batch, num_frames, features = (
-    blocks.batch,
-    blocks.num_frames,
-    values.shape[-1],
-  )
-  frames = blocks.parts * blocks.frames
-  shape = [batch, num_frames, features]
+def _clips(blocks: Partition, values: tf.Tensor) -> tf.Tensor:
+  """Turns all rows into `[batch, num_frames, features]`."""
+  shape = [blocks.batch, blocks.num_frames, values.shape[-1]]
+  return tf.reshape(values, shape)
 
-  def rows(count: int | tf.Tensor) -> tf.Tensor:
-    return tf.reshape(values, [-1, features])[:count]
 
-  def cut() -> tf.Tensor:
-    clips = tf.reshape(rows(batch * frames), [batch, frames, features])
-    return clips[:, :num_frames]
-
-  def whole() -> tf.Tensor:
-    return tf.reshape(rows(batch * num_frames), shape)
-
-  is_whole = (batch == 1) | (frames == num_frames)
-  if tf.is_tensor(is_whole):
-    return tf.cond(is_whole, whole, cut)
-  return whole() if is_whole else cut()
+def _unknown_zero(signals: tf.Tensor) -> tf.Tensor:
+  """Returns False, which no compiler can know."""
+  first, last = signals[0, 0], signals[-1, -1]
+  return (first < last) & (last < first)
 
 
 def calls(
