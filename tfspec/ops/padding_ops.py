@@ -4,11 +4,14 @@ Signals are `[..., samples]`, or with lengths `[batch, channels, samples]`. What
 these functions return is cut into frames with "valid" padding.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from tfspec.coefficients import framing
 from tfspec.ops import check_ops, shape_ops
+from tfspec.ops.engines import devices
 
 
 def center(
@@ -168,9 +171,13 @@ def fill(
   """
   with tf.name_scope(name or "fill"):
     samples = shape_ops.dims(signals)[-1]
-    inside = tf.range(samples) < tf.expand_dims(lengths, 1)
-    value = tf.constant(value, signals.dtype)
-    return tf.where(tf.expand_dims(inside, 1), signals, value)
+
+    def replace() -> tf.Tensor:
+      inside = tf.range(samples) < tf.expand_dims(lengths, 1)
+      fill_value = tf.constant(value, signals.dtype)
+      return tf.where(tf.expand_dims(inside, 1), signals, fill_value)
+
+    return _unless(tf.reduce_min(lengths) >= samples, signals, replace)
 
 
 def place(
@@ -242,10 +249,29 @@ def mask_frames(
   """
   with tf.name_scope(name or "mask_frames"):
     frames = shape_ops.dims(values)[-2]
-    inside = tf.range(frames) < tf.expand_dims(num_frames, 1)
-    inside = tf.expand_dims(tf.expand_dims(inside, 1), 3)
-    value = tf.constant(value, values.dtype)
-    return tf.where(inside, values, value)
+
+    def replace() -> tf.Tensor:
+      inside = tf.range(frames) < tf.expand_dims(num_frames, 1)
+      inside = tf.expand_dims(tf.expand_dims(inside, 1), 3)
+      return tf.where(inside, values, tf.constant(value, values.dtype))
+
+    return _unless(tf.reduce_min(num_frames) >= frames, values, replace)
+
+
+def _unless(
+  is_whole: tf.Tensor, values: tf.Tensor, replace: Callable[[], tf.Tensor]
+) -> tf.Tensor:
+  """Returns replaced values, which a graph copies only if it must."""
+  # XLA fuses it, and derivatives of derivatives want no branches.
+  if (
+    tf.executing_eagerly()
+    or devices.is_compiled()
+    or devices.is_tpu()
+    or devices.is_vectorized()
+    or devices.has_tangents([values])
+  ):
+    return replace()
+  return tf.cond(is_whole, lambda: values, replace)
 
 
 def _reflect(index: tf.Tensor, samples: int | tf.Tensor) -> tf.Tensor:

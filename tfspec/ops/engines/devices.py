@@ -46,9 +46,13 @@ def is_compiled_for_cpu() -> bool:
   calls, in a process that sees no other device. What is traced before, and
   compiled later as a part of another program, does not know of it.
   """
+  return is_compiled() and not is_tpu() and sees_only_cpus()
+
+
+def is_compiled() -> bool:
+  """Returns whether XLA surely compiles the graph, for whatever device."""
   graph = tf.compat.v1.get_default_graph()
-  compiled = control_flow_util.GraphOrParentsInXlaContext(graph)
-  return compiled and not is_tpu() and sees_only_cpus()
+  return control_flow_util.GraphOrParentsInXlaContext(graph)
 
 
 def is_traced_for_dataset() -> bool:
