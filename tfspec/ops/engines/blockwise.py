@@ -19,8 +19,9 @@ Finish = Callable[..., Results]
 # Samples of the frames of a block, with their padding: a few megabytes.
 _BLOCK_SIZE = 1 << 20
 
-# No more threads than that have work.
-_BLOCKS_AT_A_TIME = 8
+# How many parts of a long clip are computed before they are written to their
+# place: few enough to take little room. No more threads than that have work.
+_PARTS_AT_A_TIME = 8
 
 
 def in_blocks(
@@ -157,13 +158,8 @@ def one_by_one(
   blocks: Partition, transform: Callable[[int], Results]
 ) -> Results:
   """Computes blocks eagerly; see `side_by_side`."""
-  results = []
-  for block in range(blocks.count):
-    _, count = blocks.rows(block)
-    results.append([_rows(v)[:count] for v in transform(block)])
-  return tuple(
-    _clips(blocks, tf.concat(r, axis=0)) for r in zip(*results, strict=True)
-  )
+  results = [transform(block) for block in range(blocks.count)]
+  return tuple(_join(blocks, tf.stack(r)) for r in zip(*results, strict=True))
 
 
 def side_by_side(
@@ -188,31 +184,50 @@ def side_by_side(
   """
   function = tf.function(transform, autograph=False)
   call = function.get_concrete_function(tf.TensorSpec([], tf.int32))
-  rows = blocks.batch * blocks.num_frames
-  if not tf.is_tensor(rows) and rows == blocks.count * blocks.size:
-    return tuple(_clips(blocks, r) for r in calls(call, tf.range(blocks.count)))
 
-  # A few at a time are computed and written to their place, which takes little
-  # room: what is past the end of a clip is dropped, and nothing moves for that.
-  groups = -(-blocks.run // _BLOCKS_AT_A_TIME)
-  together = -(-blocks.run // groups)
+  def all_at_a_time() -> Results:
+    results = calls(call, tf.range(blocks.count))
+    return tuple(_join(blocks, r) for r in results)
+
+  def some_at_a_time() -> Results:
+    return _in_groups(blocks, call, signals)
+
+  are_few = blocks.parts <= _PARTS_AT_A_TIME
+  if tf.is_tensor(are_few):
+    return tf.cond(are_few, all_at_a_time, some_at_a_time)
+  return all_at_a_time() if are_few else some_at_a_time()
+
+
+def _in_groups(
+  blocks: Partition,
+  call: tf.types.experimental.ConcreteFunction,
+  signals: tf.Tensor,
+) -> Results:
+  """Computes a few parts of a clip, writes them to their place, and goes on.
+
+  To join them all would take the room of the results once more.
+  """
+  rows = blocks.batch * blocks.num_frames
+  groups = -(-blocks.parts // _PARTS_AT_A_TIME)  # Of a clip.
+  together = -(-blocks.parts // groups)
 
   def write(i: tf.Tensor, results: list[tf.Tensor]) -> tuple:
-    first = i % groups * together
-    count = tf.minimum(together, blocks.run - first)
-    block = i // groups * blocks.run + first
-    start, size = blocks.rows(block, count)
+    part = i % groups * together
+    block = i // groups * blocks.parts + part
+    count = tf.minimum(together, blocks.parts - part)
     values = calls(call, block + tf.range(count))
+    clip, frame = blocks.start(block)
+    size = tf.minimum(count * blocks.frames, blocks.num_frames - frame)
     for j, value in enumerate(values):
       features = value.shape[-1]
-      begin = tf.cast(start, tf.int64) * features
-      end = begin + tf.cast(size, tf.int64) * features
+      first = tf.cast(clip * blocks.num_frames + frame, tf.int64) * features
+      value = tf.reshape(tf.reshape(value, [-1, features])[:size], [-1])
       results[j] = tf.raw_ops.TensorStridedSliceUpdate(
         input=results[j],
-        begin=[begin],
-        end=[end],
+        begin=[first],
+        end=[first + tf.size(value, tf.int64)],
         strides=tf.constant([1], tf.int64),
-        value=tf.reshape(_rows(value)[:size], [-1]),
+        value=value,
       )
     return i + 1, results
 
@@ -220,18 +235,18 @@ def side_by_side(
   # become a constant, and is then copied before it is written to; not `Empty`,
   # which is stateful.
   zero = _unknown_zero(signals)
-  size = tf.cast(rows, tf.int64)
   results = [
-    tf.fill([size * r.shape[-1]], tf.cast(zero, r.dtype)) for r in call.outputs
+    tf.reshape(tf.fill([rows, r.shape[-1]], tf.cast(zero, r.dtype)), [-1])
+    for r in call.outputs
   ]
   _, results = tf.while_loop(
-    lambda i, _: i < blocks.count // blocks.run * groups,
+    lambda i, _: i < blocks.batch * groups,
     write,
     [0, results],
     parallel_iterations=1,
   )
   return tuple(
-    _clips(blocks, tf.reshape(r, [-1, output.shape[-1]]))
+    tf.reshape(r, [blocks.batch, blocks.num_frames, output.shape[-1]])
     for r, output in zip(results, call.outputs, strict=True)
   )
 
@@ -303,14 +318,15 @@ def in_turn(
   return tuple(results)
 
 
-def _rows(values: tf.Tensor) -> tf.Tensor:
-  return tf.reshape(values, [-1, values.shape[-1]])
+def _join(blocks: Partition, values: tf.Tensor) -> tf.Tensor:
+  """Turns `[count, clips, frames, features]` into that of the batch.
 
-
-def _clips(blocks: Partition, values: tf.Tensor) -> tf.Tensor:
-  """Turns all rows into `[batch, num_frames, features]`."""
-  shape = [blocks.batch, blocks.num_frames, values.shape[-1]]
-  return tf.reshape(values, shape)
+  Returns:
+    `[batch, num_frames, features]`, not copied if nothing is past an end.
+  """
+  frames = blocks.parts * blocks.frames
+  values = tf.reshape(values, [-1, frames, values.shape[-1]])
+  return values[: blocks.batch, : blocks.num_frames]
 
 
 def _unknown_zero(signals: tf.Tensor) -> tf.Tensor:

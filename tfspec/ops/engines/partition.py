@@ -15,10 +15,6 @@ class Partition:
   clip may have frames past the end of the clip, and the last block clips past
   the end of the batch.
 
-  The frames of all clips, one clip after the other, are rows. Blocks whose rows
-  follow each other, without any that are past an end between them, are a run:
-  all parts of a clip, or all blocks of whole clips.
-
   Attributes:
     batch: Clips.
     num_frames: Frames of a clip.
@@ -61,31 +57,9 @@ class Partition:
     """Blocks of the batch."""
     return _quotient(self.batch, self.clips) * self.parts
 
-  @property
-  def size(self) -> Count:
-    """Rows of a block."""
-    return self.clips * self.frames
-
-  @property
-  def run(self) -> Count:
-    """Blocks of a run."""
-    return _choose(self.parts > 1, self.parts, self.count)
-
-  @property
-  def run_rows(self) -> Count:
-    """Rows of a run, without those past its end."""
-    clips = _choose(self.parts > 1, 1, self.batch)
-    return clips * self.num_frames
-
   def start(self, block: Count) -> tuple[Count, Count]:
     """Returns the first clip of a block, and its first frame there."""
     return block // self.parts * self.clips, block % self.parts * self.frames
-
-  def rows(self, block: Count, blocks: Count = 1) -> tuple[Count, Count]:
-    """Returns the first row of blocks of a run, and how many they have."""
-    before = block % self.run * self.size
-    start = block // self.run * self.run_rows + before
-    return start, _smaller(blocks * self.size, self.run_rows - before)
 
 
 def _quotient(count: Count, size: Count) -> Count:
@@ -95,14 +69,3 @@ def _quotient(count: Count, size: Count) -> Count:
 
 def _larger(a: Count, b: Count) -> Count:
   return max(a, b) if isinstance(b, int) else tf.maximum(a, b)
-
-
-def _smaller(a: Count, b: Count) -> Count:
-  both = isinstance(a, int) and isinstance(b, int)
-  return min(a, b) if both else tf.minimum(a, b)
-
-
-def _choose(condition: bool | tf.Tensor, a: Count, b: Count) -> Count:
-  if tf.is_tensor(condition):
-    return tf.where(condition, a, b)
-  return a if condition else b
