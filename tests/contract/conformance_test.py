@@ -28,18 +28,23 @@ def graph(golden, signals):
 
 
 def blocks(golden, signals):
-  return _in_small_blocks(golden, signals, jit_compile=False)
+  return _in_small_blocks(golden, signals)
+
+
+def blocks_of_any_shape(golden, signals):
+  spec = tf.TensorSpec([None, None, None], signals.dtype)
+  return _in_small_blocks(golden, signals, input_signature=[spec])
 
 
 def xla(golden, signals):
   return _in_small_blocks(golden, signals, jit_compile=True)
 
 
-def _in_small_blocks(golden, signals, jit_compile):
-  """Runs a function of static shape, in blocks of three frames."""
+def _in_small_blocks(golden, signals, **options):
+  """Runs a function in blocks of three frames."""
   config = golden.config()
   block_size = 3 * config.resolved().fft_length
-  function = tf.function(tfspec.Spectrogram(config), jit_compile=jit_compile)
+  function = tf.function(tfspec.Spectrogram(config), **options)
   with (
     mock.patch.object(blockwise, "_BLOCK_SIZE", block_size),
     mock.patch.object(kernel, "_CONVOLVED_FRAMES", 3),
@@ -67,7 +72,15 @@ def keras_layer(golden, signals):
   return layer(signals)
 
 
-ROUTES = (eager, graph, blocks, xla, dataset_map, keras_layer)
+ROUTES = (
+  eager,
+  graph,
+  blocks,
+  blocks_of_any_shape,
+  xla,
+  dataset_map,
+  keras_layer,
+)
 _expected = functools.lru_cache(1)(lambda golden: golden.expected())
 
 

@@ -9,9 +9,7 @@ import tensorflow as tf
 import tfspec
 from tfspec.ops.engines import blockwise
 
-
-@pytest.mark.parametrize("jit_compile", [None, False, True])
-@pytest.mark.parametrize(
+SHAPES = pytest.mark.parametrize(
   "batch, samples, block_frames, sizes",
   [
     (12, 100, 24, (50, 20, 64)),  # Two clips of three frames in a block.
@@ -24,6 +22,10 @@ from tfspec.ops.engines import blockwise
     (3, 900, 4, (20, 20, 33)),  # No overlap.
   ],
 )
+
+
+@SHAPES
+@pytest.mark.parametrize("jit_compile", [None, False, True])
 def test_blocks_equal_whole(
   monkeypatch, batch, samples, block_frames, sizes, jit_compile
 ):
@@ -56,6 +58,92 @@ def test_blocks_equal_whole(
   whole = 2 if jit_compile is False else 1
   assert sum(count > block_frames for count in counts) == whole
   assert len(counts) > whole
+
+
+@SHAPES
+@pytest.mark.parametrize("known", [(), (0,), (1,)], ids=str)
+def test_blocks_of_unknown_shape_equal_whole(
+  monkeypatch, batch, samples, block_frames, sizes, known
+):
+  noise = np.random.default_rng(0).standard_normal([batch, samples])
+  expected = tfspec.stft(noise, *sizes)
+  monkeypatch.setattr(blockwise, "_BLOCK_SIZE", block_frames * sizes[2])
+  transform = tf.signal.rfft
+
+  def transform_block(frames):
+    count = tf.size(frames) // sizes[2]
+    limit = tf.debugging.assert_less_equal(count, block_frames)
+    with tf.control_dependencies([limit]):
+      return transform(tf.identity(frames))
+
+  monkeypatch.setattr(tf.signal, "rfft", transform_block)
+  shape = [n if i in known else None for i, n in enumerate(noise.shape)]
+  stft = tf.function(
+    lambda signals: tfspec.stft(signals, *sizes),
+    input_signature=[tf.TensorSpec(shape, tf.float64)],
+  )
+  for a, e in zip(stft(noise), expected, strict=True):
+    np.testing.assert_allclose(a, e, rtol=1e-7, atol=1e-14)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_derivatives_of_blocks_of_unknown_shape(monkeypatch, jit_compile):
+  signals = tf.random.stateless_normal([2, 500], [0, 0])
+  shape = tf.TensorSpec([None, None])
+
+  def loss(signals):
+    real, imag = tfspec.stft(signals, 50, 20, 64)
+    return tf.reduce_sum(tf.math.atan(real) + imag**2, [1, 2])
+
+  def backward(signals):
+    with tf.GradientTape() as outer:
+      outer.watch(signals)
+      with tf.GradientTape() as inner:
+        inner.watch(signals)
+        value = loss(signals)
+      slopes = inner.gradient(value, signals)
+      norm = tf.reduce_sum(slopes**2)
+    return slopes, outer.gradient(norm, signals)
+
+  def forward(signals):
+    with tf.autodiff.ForwardAccumulator(signals, signals) as accumulator:
+      value = loss(signals)
+    return (accumulator.jvp(value),)
+
+  def rows(signals):
+    return (tf.vectorized_map(lambda s: loss(s[tf.newaxis]), signals),)
+
+  expected = [run(signals) for run in (backward, forward, rows)]
+  monkeypatch.setattr(blockwise, "_BLOCK_SIZE", 7 * 64)
+  for run, values in zip((backward, forward, rows), expected, strict=True):
+    function = tf.function(
+      run, jit_compile=jit_compile, input_signature=[shape]
+    )
+    for a, e in zip(function(signals), values, strict=True):
+      np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-4)
+  # A trace that knows of no accumulator, and of no map.
+  trace = tf.function(loss, input_signature=[shape])
+  with tf.autodiff.ForwardAccumulator(signals, signals) as accumulator:
+    value = trace(signals)
+  np.testing.assert_allclose(
+    accumulator.jvp(value), expected[1][0], rtol=1e-4, atol=1e-4
+  )
+  mapped = tf.vectorized_map(lambda s: trace(s[tf.newaxis]), signals)
+  np.testing.assert_allclose(mapped, expected[2][0], rtol=1e-4, atol=1e-4)
+
+
+def test_blocks_of_unknown_shape_compile_too():
+  signals = tf.random.stateless_normal([2, 700000], [0, 0])
+  function = tf.function(
+    lambda s: tfspec.stft(s, 400, 160, 512),
+    input_signature=[tf.TensorSpec([None, None])],
+  )
+  expected, _ = function(signals)
+  compiled = tf.function(lambda s: function(s)[0], jit_compile=True)
+  np.testing.assert_allclose(compiled(signals), expected, atol=1e-5)
+  trace = function.get_concrete_function()
+  compiled = tf.function(lambda s: trace(s)[0], jit_compile=True)
+  np.testing.assert_allclose(compiled(signals), expected, atol=1e-5)
 
 
 def test_long_clips_are_written_in_place():

@@ -26,6 +26,7 @@ from tfspec.export.sources import (
   GOLDENS_ASSET,
   Exportable,
 )
+from tfspec.ops.engines import devices
 from tfspec.spectrogram import Spectrogram, layouts
 from tfspec.spectrogram import module as spectrogram_lib
 from tfspec.storage import files
@@ -296,7 +297,8 @@ def _device_config(exported: Exportable) -> SpectrogramConfig:
 
 def _convert(program: _Program) -> bytes:
   """Returns the file without what tfspec adds to it."""
-  function = program.serve.get_concrete_function()
+  with devices.for_litert():
+    function = program.serve.get_concrete_function()
   converter = tf.lite.TFLiteConverter.from_concrete_functions(
     [function], program
   )

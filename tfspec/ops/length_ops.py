@@ -1,9 +1,12 @@
 """The lengths of clips that are shorter than their batch."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from tfspec.ops import check_ops, shape_ops
+from tfspec.ops.engines import devices
 
 
 def check_lengths(
@@ -124,7 +127,32 @@ def mask_frames(
   """
   with tf.name_scope(name or "mask_frames"):
     frames = shape_ops.dims(values)[-2]
-    inside = tf.range(frames) < tf.expand_dims(num_frames, 1)
-    inside = tf.expand_dims(tf.expand_dims(inside, 1), 3)
-    value = tf.constant(value, values.dtype)
-    return tf.where(inside, values, value)
+
+    def replace() -> tf.Tensor:
+      inside = tf.range(frames) < tf.expand_dims(num_frames, 1)
+      inside = tf.expand_dims(tf.expand_dims(inside, 1), 3)
+      return tf.where(inside, values, tf.constant(value, values.dtype))
+
+    return unless(tf.reduce_min(num_frames) >= frames, values, replace)
+
+
+def unless(
+  is_whole: tf.Tensor, values: tf.Tensor, replace: Callable[[], tf.Tensor]
+) -> tf.Tensor:
+  """Returns replaced values, which a graph copies only if it must.
+
+  Args:
+    is_whole: Whether nothing is to be replaced.
+    values: The values.
+    replace: Returns the values with some of them replaced.
+  """
+  # XLA fuses it, and derivatives of derivatives want no branches.
+  if (
+    tf.executing_eagerly()
+    or devices.is_compiled()
+    or devices.is_tpu()
+    or devices.is_vectorized()
+    or devices.has_tangents([values])
+  ):
+    return replace()
+  return tf.cond(is_whole, lambda: values, replace)

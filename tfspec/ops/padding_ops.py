@@ -7,7 +7,7 @@ these functions return is cut into frames with "valid" padding.
 import tensorflow as tf
 
 from tfspec.coefficients import framing
-from tfspec.ops import shape_ops
+from tfspec.ops import length_ops, shape_ops
 
 
 def pad(
@@ -134,9 +134,15 @@ def fill(
   """
   with tf.name_scope(name or "fill"):
     samples = shape_ops.dims(signals)[-1]
-    inside = tf.range(samples) < tf.expand_dims(lengths, 1)
-    value = tf.constant(value, signals.dtype)
-    return tf.where(tf.expand_dims(inside, 1), signals, value)
+
+    def replace() -> tf.Tensor:
+      inside = tf.range(samples) < tf.expand_dims(lengths, 1)
+      fill_value = tf.constant(value, signals.dtype)
+      return tf.where(tf.expand_dims(inside, 1), signals, fill_value)
+
+    return length_ops.unless(
+      tf.reduce_min(lengths) >= samples, signals, replace
+    )
 
 
 def place(

@@ -4,8 +4,10 @@ And what it may be made of: this file alone reaches what TensorFlow does not
 publish. A TensorFlow without some of that computes the same values, slower.
 """
 
+import contextlib
+import contextvars
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -90,12 +92,18 @@ def is_compiled_for_cpu() -> bool:
   compiled later as a part of another program, does not know of it. False if
   that is not known.
   """
+  if xla() is None:
+    return False
+  return is_compiled() and not is_tpu() and sees_only_cpus()
+
+
+def is_compiled() -> bool:
+  """Returns whether XLA surely compiles the graph, for whatever device."""
   control_flow = _unpublished("python.ops.control_flow_util")
-  if control_flow is None or xla() is None:
+  if control_flow is None:
     return False
   graph = tf.compat.v1.get_default_graph()
-  compiled = control_flow.GraphOrParentsInXlaContext(graph)
-  return compiled and not is_tpu() and sees_only_cpus()
+  return control_flow.GraphOrParentsInXlaContext(graph)
 
 
 def is_traced_for_dataset() -> bool:
@@ -116,6 +124,27 @@ def is_traced_for_dataset() -> bool:
   # stateful operation.
   name = getattr(graph, "name", "")
   return name.startswith(("Dataset_", "tf_data_experimental_"))
+
+
+_IS_FOR_LITERT = contextvars.ContextVar("is_for_litert", default=False)
+
+
+@contextlib.contextmanager
+def for_litert() -> Iterator[None]:
+  """Says that what is traced inside is meant for LiteRT."""
+  token = _IS_FOR_LITERT.set(True)
+  try:
+    yield
+  finally:
+    _IS_FOR_LITERT.reset(token)
+
+
+def is_for_litert() -> bool:
+  """Returns whether the graph that is being traced is meant for LiteRT.
+
+  It has no operation that calls a function on several threads.
+  """
+  return _IS_FOR_LITERT.get()
 
 
 def has_tangents(tensors: Sequence[tf.Tensor]) -> bool:

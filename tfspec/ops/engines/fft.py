@@ -4,6 +4,7 @@ import math
 
 import tensorflow as tf
 
+from tfspec.coefficients import framing
 from tfspec.ops import shape_ops, stages
 from tfspec.ops.engines import blockwise
 
@@ -21,9 +22,8 @@ def fft(
 ) -> stages.Results:
   """Transforms each frame by a fast Fourier transform.
 
-  Many frames are transformed in blocks if the shape of the signals is static.
-  What lies between the signals and the result then takes some megabytes for
-  each thread.
+  Many frames are transformed in blocks. What lies between the signals and the
+  result then takes some megabytes for each thread.
 
   Args:
     signals: `[..., samples]`, float32 or float64.
@@ -45,36 +45,21 @@ def fft(
     return stages.of_parts(stage, [_PARTS[part](spectrum) for part in parts])
 
   with tf.name_scope(name or "fft"):
+    *leading, samples = shape_ops.dims(signals)
+    maximum = max if isinstance(samples, int) else tf.maximum
     frame_length = window.shape[0]
-    leading = signals.shape[:-1]
-    static = signals.shape.is_fully_defined()
-    if not static and leading.num_elements() == 1:
-      # The rows of a matrix are cut out without a copy.
-      signals = tf.reshape(signals, [signals.shape[-1] or -1])
-    # Blocks are cut out anyway: a long signal need not be copied before.
-    spare = 0 if static else shape_ops.to_whole_hop(frame_length, frame_step)
-    signals, num_frames = shape_ops.fit(
-      signals, frame_length, frame_step, spare, crop=not static
+    num_frames = framing.num_frames(
+      samples, frame_length, frame_step, "valid", maximum
     )
-    if not static:  # The clips may be too short for blocks.
-      frames = shape_ops.windowed_frames(
-        signals, window, frame_step, fft_length, spare, condition
-      )
-      results = [r[..., :num_frames, :] for r in transform(frames)]
-      if signals.shape.rank == 1:
-        results = [tf.reshape(r, [*leading, -1, r.shape[-1]]) for r in results]
-      return tuple(results)
-    *leading, samples = signals.shape
     results = blockwise.in_blocks(
       transform,
       tf.reshape(signals, [math.prod(leading), samples]),
       window,
       frame_step,
       fft_length,
-      max(num_frames, 1),
+      num_frames,
       condition,
     )
     return tuple(
-      tf.reshape(r[:, :num_frames], [*leading, num_frames, r.shape[-1]])
-      for r in results
+      tf.reshape(r, [*leading, num_frames, r.shape[-1]]) for r in results
     )

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfspec.ops import gradient_ops, shape_ops, stages
 from tfspec.ops.engines import blockwise, devices
+from tfspec.ops.engines.partition import Partition
 
 # Sums are split into so many parts, of at most so many terms: the error of a
 # float32 sum grows with its length, and those of the parts even out.
@@ -157,9 +158,7 @@ def _convolve(
   frame_length, num_bins = kernels[0].shape
   batch, samples = signals.shape
   num_frames = (samples - frame_length) // frame_step + 1
-  blocks = blockwise.Blocks.of(
-    batch, num_frames, frame_length, frame_step, _CONVOLVED_FRAMES
-  )
+  blocks = Partition.of(batch, num_frames, _CONVOLVED_FRAMES)
   # For the gradient alone; XLA leaves out what nothing needs.
   frames = _frames(signals, frame_length, frame_step)
 
@@ -192,7 +191,9 @@ def _convolve(
       parts = tf.split(_sum(terms), len(kernels), axis=-1)
       return (*parts, *stages.of_parts(stage, parts)), scratch
 
-    values = blocks.in_turn(transform, tf.stop_gradient(signals))
+    values = blockwise.in_turn(
+      blocks, transform, tf.stop_gradient(signals), frame_length, frame_step
+    )
     parts, results = values[: len(kernels)], values[len(kernels) :]
     # The gradient keeps the parts. If a caller of the graph differentiates it
     # again, TensorFlow would build a gradient of the loop that makes them.
