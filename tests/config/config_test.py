@@ -365,6 +365,7 @@ BAD_FILES = [
   ("a.json", b'{"frameSize": 3}', ["frameSize"]),
   ("a.json", b"{", ["must be a SpectrogramConfig"]),
   ("a.json", b"[]", ["must be a SpectrogramConfig", "JSON list"]),
+  pytest.param("a.json", b"[" * 99999, ["recursion depth"], id="nested"),
   ("a.binpb", b"\xff\xff\xff", ["must be a SpectrogramConfig"]),
   ("a.binpb", b"\x98\x06\x01", ["field number 99", "newer tfspec"]),
   ("a.binpb", b"\x08\x63", ["mode must be a value that this", "mode=99"]),

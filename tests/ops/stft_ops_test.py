@@ -49,6 +49,10 @@ def small_blocks(monkeypatch):
     dict(padding="center", pad_value=0.0),
     dict(padding="center", pad_mode="constant", pad_value=math.nan),
     dict(pad_value="0"),
+    dict(window_length=0),
+    dict(window_length=300),
+    dict(window_length=9.0),
+    dict(window=[1.0, 2.0], window_length=3),
   ],
   ids=str,
 )
@@ -67,6 +71,7 @@ def test_errors_are_those_of_the_config(arguments):
     dict(frame_length=50, frame_step=20, fft_length=70, window=None),
     dict(frame_length=50, window=("kaiser", 8.6), periodic=True, scaling=None),
     dict(frame_length=50, frame_step=20, padding="same", engine="kernel"),
+    dict(frame_length=50, window_length=31, engine="kernel"),
     dict(frame_length=50, padding="center"),
     dict(frame_length=50, padding="center", pad_mode="constant"),
     dict(frame_length=50, padding="center", pad_mode="constant", pad_value=0.5),

@@ -9,6 +9,7 @@ import math
 import numbers
 import reprlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -143,7 +144,7 @@ def check_engine(
     )
 
 
-def normalise_window(window: object) -> str | tuple | None:
+def normalise_window(window: Any) -> str | tuple[Any, ...] | None:
   """Returns the window in its hashable form."""
   if window is None:
     return None
@@ -166,7 +167,7 @@ def normalise_window(window: object) -> str | tuple | None:
   return tuple(float(item) + 0.0 for item in items)  # No negative zeros.
 
 
-def _normalise_named_window(items: tuple) -> str | tuple:
+def _normalise_named_window(items: tuple[Any, ...]) -> str | tuple[Any, ...]:
   name, *parameters = items
   if name == "general_cosine" and len(parameters) == 1:
     if not isinstance(parameters[0], numbers.Number | str | None):
@@ -180,14 +181,15 @@ def _normalise_named_window(items: tuple) -> str | tuple:
   return name, *(_check_parameter(items, p) for p in parameters)
 
 
-def _check_parameter(window: tuple, value: object) -> float:
+def _check_parameter(window: tuple[Any, ...], value: object) -> float:
   if not isinstance(value, numbers.Real) or not math.isfinite(value):
     raise TypeError(
       "window must have finite numbers behind its name. "
       f"Got: {value!r} in window={window!r}."
     )
   # SciPy wants whole numbers as integers where they count something.
-  return int(value) if value == int(value) else float(value)
+  number = float(value)
+  return int(number) if number.is_integer() else number
 
 
 def _window_type_error(window: object) -> str:

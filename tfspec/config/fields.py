@@ -72,7 +72,7 @@ class Number:
   low: float
   high: float | str
   words = "a number"
-  _type = float
+  _type: Callable[[str], float] = float
   _check_type = staticmethod(rules.check_number)
 
   def check(self, name: str, value: object, config: Any) -> float:
@@ -106,12 +106,14 @@ class Window:
 
   words = "a SciPy name, as kaiser,8.6 with numbers, or none"
 
-  def check(self, name: str, value: object, config: Any) -> str | tuple | None:
+  def check(
+    self, name: str, value: object, config: Any
+  ) -> str | tuple[Any, ...] | None:
     """See `Kind`."""
     del name, config
     return rules.normalise_window(value)
 
-  def parse(self, text: str) -> str | tuple | None:
+  def parse(self, text: str) -> str | tuple[Any, ...] | None:
     """Reads "hann", "none", or a name and its numbers: "kaiser,8.6"."""
     name, *rest = text.split(",")
     if not rest:

@@ -53,6 +53,7 @@ def parse(content: bytes, path: str) -> config_pb2.SpectrogramConfig:
   try:
     parse_into(content, proto)
   except (
+    RecursionError,  # JSON that is nested too deep.
     UnicodeDecodeError,
     json.JSONDecodeError,
     json_format.ParseError,
@@ -69,7 +70,7 @@ def write(proto: config_pb2.SpectrogramConfig, path: str) -> None:
   files.write_bytes(path, serialize(proto))
 
 
-def _file_format(path: str) -> tuple[Callable, Callable]:
+def _file_format(path: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
   """Returns the parser and the serializer that the path's ending asks for."""
   ending = os.path.splitext(path)[1]
   if ending in (".textproto", ".pbtxt"):
@@ -102,7 +103,7 @@ def _json_object(content: bytes) -> dict[str, Any]:
   return value
 
 
-def _set_window(proto: Any, window: str | tuple | None) -> None:
+def _set_window(proto: Any, window: str | tuple[Any, ...] | None) -> None:
   if window is None:
     proto.rectangular.SetInParent()
   elif isinstance(window, str):
@@ -119,7 +120,7 @@ def _set_window(proto: Any, window: str | tuple | None) -> None:
     proto.values.value.extend(window)
 
 
-def _window(proto: Any) -> str | tuple | None:
+def _window(proto: Any) -> str | tuple[Any, ...] | None:
   kind = proto.WhichOneof("kind")
   if kind is None:
     raise ValueError(

@@ -107,7 +107,7 @@ class SpectrogramConfig:
     unset="the power of two that holds frame_length",
     derive=lambda config: framing.default_fft_length(config.frame_length),
   )
-  window: str | tuple | None = declare(
+  window: str | tuple[Any, ...] | None = declare(
     "hann",
     Window(),
     "The samples of a frame have other weights: every value changes.",
