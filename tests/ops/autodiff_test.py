@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import tfspec
 from tfspec.contract import oracle
-from tfspec.ops import spectrum_ops
+from tfspec.ops import spectrum_ops, stages
 from tfspec.ops.engines import blockwise, devices, tpu
 from tfspec.ops.engines import kernel as kernel_lib
 
@@ -161,14 +161,14 @@ def test_forward_mode_on_all_routes(mode, engine, route, small_blocks):
   check_adjoint(module, clips(dtype), ROUTES[route], rtol)
 
 
-@pytest.mark.parametrize("function", ["kernel", "power"])
-def test_forward_mode_of_the_form_for_tpu(function):
+@pytest.mark.parametrize("needs", [stages.PARTS, stages.POWER])
+def test_forward_mode_of_the_form_for_tpu(needs):
   kernels = spectrogram("stft", "trainable").kernels
   matrices = [tf.constant(kernel[:, 0]) for kernel in kernels]
   signals = noise([2, 60])
 
   def run(signals, *matrices):
-    return tf.stack(getattr(tpu, function)(signals, matrices, 6))
+    return tf.stack(tpu.kernel(signals, matrices, 6, stages.Kept(needs)))
 
   sources = [signals, *matrices]
   tangents = [noise(s.shape, 1) for s in sources]

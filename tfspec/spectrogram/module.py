@@ -153,12 +153,7 @@ def spectrogram(
     See `Spectrogram.__call__`.
   """
   if isinstance(signals, tf.RaggedTensor):
-    if padding_value is not None:
-      raise ValueError(
-        "padding_value must be None for a RaggedTensor, which has no padding. "
-        f"Got: padding_value={padding_value}."
-      )
-    return _ragged_spectrogram(signals, config, kernels, lengths)
+    return _ragged_spectrogram(signals, config, kernels, lengths, padding_value)
   signals = check_ops.floating(signals)
   rank = signals.shape.rank
   if rank not in (1, 2, 3):
@@ -176,21 +171,19 @@ def spectrogram(
     batch = layouts.to_rows(batch, config)
     if rank == 2:
       batch = batch[tf.newaxis]
-  if lengths is not None:
-    clips, _, samples = shape_ops.dims(batch)
-    lengths = length_ops.check_lengths(lengths, clips, samples, rank == 3)
+  if lengths is None:
+    values = transform.apply(batch, config, kernels)
+    values = tf.cast(layouts.arrange(values, config), signals.dtype)
+    return values if rank == 3 else values[0]
+  clips, _, samples = shape_ops.dims(batch)
+  lengths = length_ops.check_lengths(lengths, clips, samples, rank == 3)
   values = transform.apply(batch, config, kernels, lengths)
-  num_frames = None
-  if lengths is not None:
-    num_frames = _num_frames(lengths, config)
-    if padding_value is None:
-      padding_value = config.silence
-    values = length_ops.mask_frames(values, num_frames, padding_value)
+  num_frames = _num_frames(lengths, config)
+  if padding_value is None:
+    padding_value = config.silence
+  values = length_ops.mask_frames(values, num_frames, padding_value)
   values = tf.cast(layouts.arrange(values, config), signals.dtype)
-  if rank != 3:
-    values = values[0]
-    num_frames = None if num_frames is None else num_frames[0]
-  return values if num_frames is None else (values, num_frames)
+  return (values, num_frames) if rank == 3 else (values[0], num_frames[0])
 
 
 def _ragged_spectrogram(
@@ -198,7 +191,13 @@ def _ragged_spectrogram(
   config: SpectrogramConfig,
   kernels: list[tf.Tensor],
   lengths: tf.Tensor | None,
+  padding_value: float | None,
 ) -> tf.RaggedTensor:
+  if padding_value is not None:
+    raise ValueError(
+      "padding_value must be None for a RaggedTensor, which has no padding. "
+      f"Got: padding_value={padding_value}."
+    )
   if lengths is not None:
     raise ValueError(
       "lengths must be None for a RaggedTensor, which has its own. Got: "
