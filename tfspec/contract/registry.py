@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from tfspec.config import SpectrogramConfig
-from tfspec.contract import oracle
+from tfspec.contract import bounds, oracle
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
 
@@ -58,7 +58,7 @@ class Golden:
     signals = in_dtype(self.signals(), self.dtype).astype(np.float64)
     if config.data_format == "channels_last":
       signals = signals.transpose(0, 2, 1)
-    outputs, bounds = [], []
+    outputs, limits = [], []
     # A batch of none has the shape of a batch of one, but for its length.
     for clip in signals if len(signals) else np.zeros((1, *signals.shape[1:])):
       per_channel = []
@@ -87,9 +87,9 @@ class Golden:
         for arrays in zip(*per_channel, strict=True)
       ]
       outputs.append(joined[0])
-      bounds.append(joined[1])
+      limits.append(joined[1])
     batch = len(signals)
-    return np.stack(outputs)[:batch], np.stack(bounds)[:batch]
+    return np.stack(outputs)[:batch], np.stack(limits)[:batch]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
