@@ -11,7 +11,6 @@ from tests.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-
 def _imported(file: pathlib.Path) -> set[str]:
   """Returns the dotted names of all that a file imports, at any depth."""
   found = set()
