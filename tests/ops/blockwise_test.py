@@ -121,15 +121,13 @@ def test_derivatives_of_blocks_of_unknown_shape(monkeypatch, jit_compile):
     )
     for a, e in zip(function(signals), values, strict=True):
       np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-4)
-  # A trace that knows of no accumulator, and of no map.
+  # A trace that knows of no accumulator.
   trace = tf.function(loss, input_signature=[shape])
   with tf.autodiff.ForwardAccumulator(signals, signals) as accumulator:
     value = trace(signals)
   np.testing.assert_allclose(
     accumulator.jvp(value), expected[1][0], rtol=1e-4, atol=1e-4
   )
-  mapped = tf.vectorized_map(lambda s: trace(s[tf.newaxis]), signals)
-  np.testing.assert_allclose(mapped, expected[2][0], rtol=1e-4, atol=1e-4)
 
 
 def test_blocks_of_unknown_shape_compile_too():

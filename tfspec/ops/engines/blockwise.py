@@ -78,8 +78,10 @@ def in_blocks(
   compiled = devices.is_compiled_for_cpu()
   is_open = tf.is_tensor(total)
   # What is compiled is faster in blocks even if there is but one.
+  # `tf.data` runs branches slowly: short clips would take up to twice as long.
+  in_one = compiled or devices.is_traced_for_dataset()
   if devices.is_for_litert() or (
-    compiled if is_open else total <= (0 if compiled else most)
+    in_one if is_open else total <= (0 if compiled else most)
   ):
     return at_once(signals)
 
