@@ -1,4 +1,4 @@
-"""How a field of a config is declared: once, and all else follows from it.
+"""The declaration of a config's fields, from which all else follows.
 
 A dataclass declares a field by `name: type = declare(default, kind, effect)`,
 and `of` returns the table of its fields. The checks, the proto, the files, the
@@ -13,7 +13,7 @@ from tfspec.coefficients import rules
 
 
 class Kind(Protocol):
-  """What values a field takes."""
+  """The values that a field takes."""
 
   @property
   def words(self) -> str:

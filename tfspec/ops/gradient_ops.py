@@ -9,7 +9,7 @@ from tfspec.ops.engines import devices
 
 
 def custom_gradient(plain: Callable) -> Callable[[Callable], Callable]:
-  """Does what `tf.custom_gradient` does, where TensorFlow ignores that too.
+  """Works like `tf.custom_gradient`, and where TensorFlow ignores that, too.
 
   `tf.autodiff.ForwardAccumulator` ignores a custom gradient: it differentiates
   the operations inside, and takes those without a derivative for constants.
@@ -20,8 +20,9 @@ def custom_gradient(plain: Callable) -> Callable[[Callable], Callable]:
       derivatives, of any order, are those of the custom gradient.
 
   Returns:
-    A decorator. What it decorates takes tensors, as for `tf.custom_gradient`.
-    The gradient consists of operations that have gradients themselves.
+    A decorator. The decorated function takes tensors, as for
+    `tf.custom_gradient`. The gradient consists of operations that have
+    gradients themselves.
   """
 
   def decorate(function: Callable) -> Callable:
@@ -56,8 +57,8 @@ def pullback(
       tape.watch(sources)
       results = function(*sources)
     return tape.gradient(results, sources, upstream)
-  # Where an accumulator transposes a graph that is called, it does not see what
-  # a tape computes. And only tensors of this graph have gradients in it.
+  # An accumulator that transposes a called graph does not see what a tape
+  # computes. And only tensors of this graph have gradients in it.
   sources = [tf.identity(source) for source in sources]
   return tf.gradients(function(*sources), sources, upstream)
 
@@ -84,7 +85,7 @@ def register(op_type: str) -> Callable[[Callable], Callable]:
 def _update_gradient(
   op: tf.Operation, upstream: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, None]:
-  """Returns the gradient of what TensorFlow makes of `tf.slice` under XLA.
+  """Returns the gradient of the operation that `tf.slice` becomes under XLA.
 
   Without it, forward mode fails there for the gradient of each `tf.concat`.
   """

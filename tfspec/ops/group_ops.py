@@ -1,4 +1,4 @@
-"""Rows of unlike length, each computed as if it were there alone."""
+"""Rows of different lengths, each computed as if it were alone."""
 
 from collections.abc import Mapping
 
@@ -22,9 +22,8 @@ def map_groups(
   """Calls a function for all rows of one length at a time, without padding.
 
   A function that sees a padded batch may take the padding for sound. Here it
-  sees each row as long as it is. Its results are put back into the order of the
-  rows; where their sizes depend on the length, they are filled up to the
-  largest.
+  sees each row at its own length. The results are put back into the order of
+  the rows. If their sizes depend on the length, they are padded to the largest.
 
   Args:
     function: Takes signals `[rows, ...]` of one size and their lengths, int32
@@ -34,15 +33,15 @@ def map_groups(
     axis: The axis of the samples.
     sizes: To how many samples each row is cut, int32 `[batch]`: rows of one
       size are one group. None: to its length.
-    one_by_one: Whether each row is a group of its own, also beside others of
+    one_by_one: Whether each row is a group of its own, even beside others of
       its size.
     fill: What results are filled up with; strings with "".
     name: Name scope of the operation.
 
   Returns:
     The results by name, each `[batch, ...]`, and for each of them with one size
-    that is not static `NAME_length`, int32 `[batch]`: what that size was before
-    it was filled up.
+    that is not static `NAME_length`, int32 `[batch]`: that size before the
+    padding.
 
   Raises:
     tf.errors.InvalidArgumentError: See `check_rows`.
@@ -132,7 +131,7 @@ def _joined(
     values: The values of each group, flat.
     shapes: Their shape.
     order: Where in the groups each row is.
-    fill: What smaller values are filled up with.
+    fill: The padding of smaller values.
 
   Returns:
     The tensor by the name of the output, and what `map_groups` says of sizes.

@@ -28,7 +28,7 @@ def check_lengths(
 
   Raises:
     TypeError: If they are not integers.
-    ValueError: If their shape is another, or one of them is known not to be in
+    ValueError: If they have another shape, or one of them is known not to be in
       `[0, samples]`.
     tf.errors.InvalidArgumentError: The same, when a graph is run. XLA leaves
       such checks out.
@@ -85,14 +85,14 @@ def mask_lengths(mask: tf.Tensor) -> tf.Tensor:
   """Returns the lengths that a mask of samples stands for.
 
   Args:
-    mask: Booleans `[batch, samples]`, of each clip first True, then False.
+    mask: Booleans `[batch, samples]`, first True, then False in each clip.
 
   Returns:
     Int32 `[batch]`.
 
   Raises:
     tf.errors.InvalidArgumentError: When run, if a True stands behind a False.
-      XLA leaves the check out: all up to the last True then counts.
+      XLA leaves the check out, and counts all samples up to the last True.
   """
   mask = tf.cast(mask, tf.bool)
   ends = tf.range(1, shape_ops.dims(mask)[-1] + 1) * tf.cast(mask, tf.int32)
@@ -119,7 +119,7 @@ def mask_frames(
   Args:
     values: `[batch, channels, frames, features]`.
     num_frames: Frames of each clip, int32 `[batch]`.
-    value: What stands behind them.
+    value: The new padding.
     name: Name scope of the operation.
 
   Returns:

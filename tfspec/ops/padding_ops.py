@@ -1,4 +1,4 @@
-"""The padding of clips: what is added at their ends. Start at `pad`.
+"""The padding of clips at their ends. Start at `pad`.
 
 Signals are `[..., samples]`, or with lengths `[batch, channels, samples]`. What
 these functions return is cut into frames with "valid" padding.
@@ -34,8 +34,8 @@ def pad(
     name: Name scope of the operation.
 
   Returns:
-    The padded signals. With lengths, what stood behind the end of a clip is
-    not in them.
+    The padded signals. With lengths, they hold nothing of what was behind the
+    end of a clip.
   """
   with tf.name_scope(name or "pad"):
     reflects = padding == "center" and pad_mode != "constant"
@@ -121,12 +121,12 @@ def fill(
   value: float,
   name: str | None = None,
 ) -> tf.Tensor:
-  """Replaces what lies behind the end of each clip, whatever it is.
+  """Replaces the padding of each clip, whatever it holds.
 
   Args:
     signals: `[batch, channels, samples]`.
     lengths: Valid samples of each clip, int32 `[batch]`, in `[0, samples]`.
-    value: What stands behind them.
+    value: The new padding.
     name: Name scope of the operation.
 
   Returns:
@@ -153,7 +153,7 @@ def place(
   padding: str,
   name: str | None = None,
 ) -> tf.Tensor:
-  """Pads each clip where it ends, and where it would begin alone.
+  """Pads each clip at its own ends, as if it were alone.
 
   "same" padding moves each clip by its own number of samples, and reflection
   happens at its own end, so that every sample is looked up.
@@ -168,8 +168,8 @@ def place(
 
   Returns:
     `[batch, channels, (num_frames - 1) * frame_step + frame_length]` with the
-    `num_frames` of a clip of `samples` samples. What its frames do not cover is
-    left out, and what lies behind those of a shorter clip is finite.
+    `num_frames` of a clip of `samples` samples. It leaves out what the frames
+    do not cover. The values behind the frames of a shorter clip are finite.
   """
   with tf.name_scope(name or "place"):
     lengths = tf.expand_dims(lengths, 1)

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tfspec.coefficients import framing
 
-# What is done with frames `[..., frame_length]`, each by itself, after they are
-# cut and before they are multiplied with the window.
+# Changes frames `[..., frame_length]`, each by itself, between the cut and the
+# window.
 Condition = Callable[[tf.Tensor], tf.Tensor]
 
 # Up to so many hop-sized blocks make a frame by concatenation, which XLA fuses
@@ -48,8 +48,8 @@ def fit(
 ) -> tuple[tf.Tensor, int | tf.Tensor]:
   """Crops signals to exactly the samples that their frames cover.
 
-  There is always room for one frame, also where there is no frame at all: what
-  comes after may then compute on zeros, and drop the result.
+  There is always room for one frame, even if the clip has none. Later
+  operations may then compute on zeros, and drop the result.
 
   Args:
     signals: `[..., samples]`.
@@ -110,7 +110,7 @@ def frame(
     if behind:
       signals = tf.pad(signals, [*none, [0, behind]])
     *leading, samples = sizes(signals)
-    # Of an unknown -1, the quotient is -1 too.
+    # If the size is unknown, -1, the quotient is -1 too.
     hops = tf.reshape(signals, [*leading, samples // frame_step, frame_step])
     # Counted from the end, the slices are the same for any number of frames.
     ends = [*range(1 - blocks, 0), None]
@@ -142,7 +142,7 @@ def windowed_frames(
     signals: See `frame`.
     window: `[frame_length]`, of the dtype of `signals`.
     frame_step: Samples between the starts of two frames.
-    padded_length: To how many samples frames are filled up with zeros.
+    padded_length: The number of samples to which frames are padded with zeros.
     spare: See `frame`.
     condition: What to do with frames `[..., frame_length]` between the two.
 
@@ -167,14 +167,14 @@ def write_windowed_frames(
   frame_step: int,
   condition: Condition | None = None,
 ) -> tf.Tensor:
-  """Does what `windowed_frames` does, in memory that is there already.
+  """Computes `windowed_frames` in memory that exists already.
 
   XLA does it in one pass, and `windowed_frames` in several. Outside XLA it is
   slow.
 
   Args:
-    frames: `[..., num_frames, padded_length]`, of static shape. What stands
-      behind the frames there is kept: the zeros.
+    frames: `[..., num_frames, padded_length]`, of static shape. It keeps the
+      zeros behind the frames.
     signals: See `frame`.
     window: `[frame_length]`, of the dtype of `signals`.
     frame_step: Samples between the starts of two frames.
@@ -198,7 +198,7 @@ def write_windowed_frames(
   if condition is not None or frame_length > MAX_BLOCKS * frame_step:
     cut = frame(signals, frame_length, frame_step)
     return write(frames, 0, cut if condition is None else condition(cut))
-  # The last column of hops overlaps the one before, so as to end with a frame.
+  # The last column of hops overlaps the one before, to end with a frame.
   last = frame_length - frame_step
   for start in [*range(0, last, frame_step), last]:
     hops = signals[..., start : start + num_frames * frame_step]

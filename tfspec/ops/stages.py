@@ -1,8 +1,8 @@
-"""What stands behind an engine: stages, which read the spectrum of frames.
+"""Stages, which follow an engine and read the spectrum of frames.
 
-A stage says what it needs, so that an engine computes that alone, and whether
-it needs the frame alone, so that an engine computes it in its blocks, where the
-values are still in the cache.
+A stage says what it needs, and an engine computes only that. It also says
+whether it needs the frame alone. If so, an engine computes it in its blocks,
+where the values are still in the cache.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ class Spectrum(NamedTuple):
 
 
 class Stage(Protocol):
-  """What is made of a spectrum."""
+  """A function of the spectrum."""
 
   @property
   def needs(self) -> Needs:

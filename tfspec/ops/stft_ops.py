@@ -140,7 +140,7 @@ def transform(
   lengths: tf.Tensor | None = None,
   condition: shape_ops.Condition | None = None,
 ) -> stages.Results:
-  """Returns what a stage makes of the transform of each frame.
+  """Returns the result of a stage for the transform of each frame.
 
   Args:
     signals: `[..., samples]`, float32 or float64; with lengths

@@ -12,10 +12,10 @@ import tensorflow as tf
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import check_ops, shape_ops
 
-# Of more channels than libsndfile knows, samples and channels were swapped.
+# With more channels than libsndfile knows, samples and channels are swapped.
 _MAX_CHANNELS = 1024
-# Clips of up to so many channels may be shorter than they are wide: no batch of
-# mono clips holds clips of so few samples.
+# Clips with up to this many channels may have fewer samples than channels: no
+# batch of mono clips has clips that short.
 _MAX_CHANNELS_OF_ANY_CLIP = 32
 
 
@@ -146,7 +146,7 @@ def arrange_mono(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
 def frames_of(
   values: np.ndarray, channel: int, config: SpectrogramConfig
 ) -> np.ndarray:
-  """Returns what one channel of a clip gave, `[frames, features]`."""
+  """Returns the values of one channel of a clip, `[frames, features]`."""
   if config.expand_dims:
     return np.take(values, channel, 2 if is_channels_last(config) else 0)
   flat = values if is_channels_last(config) else values.T

@@ -85,13 +85,13 @@ class Spectrogram(tf.Module):
         `[batch, (samples), channels]`.
       lengths: For clips that are padded at their end: how many samples of each
         are its own, integers `[batch]` in `[0, samples]`, or a scalar for one
-        clip. A clip then does not depend on its batch; what stands behind its
-        end, be it NaN, does not matter.
-      padding_value: With lengths, what stands behind the frames of a clip.
-        None: the value of silence, `config.silence`.
+        clip. A clip then does not depend on its batch. The padding behind its
+        end may hold anything, even NaN.
+      padding_value: The value behind the frames of a clip, with lengths. None:
+        the value of silence, `config.silence`.
 
     Returns:
-      With lengths two tensors: the spectrogram, with as many frames as
+      Two tensors with lengths, the spectrogram, with as many frames as
       `samples` gives, and the number of frames of each clip, int32 `[batch]`,
       or a scalar for one clip. For a RaggedTensor, a RaggedTensor
       `[batch, (num_frames), channels * num_features]`, or with `expand_dims`
@@ -139,7 +139,7 @@ def spectrogram(
   lengths: tf.Tensor | None = None,
   padding_value: float | None = None,
 ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor] | tf.RaggedTensor:
-  """Returns the spectrogram; `Spectrogram` and the Keras layer are this.
+  """Returns the spectrogram; `Spectrogram` and the Keras layer call this.
 
   Args:
     signals: See `Spectrogram.__call__`.

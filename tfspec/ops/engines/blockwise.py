@@ -31,7 +31,7 @@ def in_blocks(
   num_frames: int | tf.Tensor,
   condition: shape_ops.Condition | None = None,
 ) -> Results:
-  """Returns what `transform` makes of all frames, computed in blocks of them.
+  """Returns the results of `transform` for all frames, computed in blocks.
 
   A graph computes blocks side by side if it runs on a CPU, each on one thread;
   XLA, and eager code, compute them one after the other. Other devices, and
@@ -77,8 +77,8 @@ def in_blocks(
   total = batch * num_frames
   compiled = devices.is_compiled_for_cpu()
   is_open = tf.is_tensor(total)
-  # What is compiled is faster in blocks even if there is but one.
-  # `tf.data` runs branches slowly: short clips would take up to twice as long.
+  # Compiled code is faster in blocks, even if there is only one. `tf.data` runs
+  # branches slowly: short clips would take up to twice as long.
   in_one = compiled or devices.is_traced_for_dataset()
   if devices.is_for_litert() or (
     in_one if is_open else total <= (0 if compiled else most)
@@ -154,8 +154,8 @@ def in_blocks(
       return on_cpu(), gradient
     if device_index is None:
       return at_once(constant), gradient
-    # 0 for a graph on a CPU. For other devices and XLA 1; of the two branches
-    # XLA then compiles the second alone.
+    # 0 for a graph on a CPU, 1 for other devices and XLA. XLA then compiles
+    # only the second branch.
     other = device_index(device_names=["CPU"])
     branches = [on_cpu, lambda: at_once(constant)]
     return tf.switch_case(other, branches), gradient
@@ -189,7 +189,7 @@ def side_by_side(
     signals: What it makes them of, `[batch, samples]`.
 
   Returns:
-    What it makes of all blocks, each `[batch, num_frames, features]`.
+    The results for all blocks, each `[batch, num_frames, features]`.
   """
   function = tf.function(transform, autograph=False)
   call = function.get_concrete_function(tf.TensorSpec([], tf.int32))
@@ -306,8 +306,8 @@ def in_turn(
     ]
     return i + 1, results, scratch
 
-  # Memory that XLA fills with a constant takes longer to write to afterwards,
-  # as if that had gone past the cache.
+  # Writing to memory that XLA has filled with a constant takes longer, as if
+  # the constant had gone past the cache.
   zero = _unknown_zero(signals)
   results = [
     tf.fill(

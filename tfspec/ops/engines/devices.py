@@ -1,4 +1,4 @@
-"""What the graph that is being traced is meant for, as far as that is known.
+"""Tells what the graph that is being traced is meant for, if that is known.
 
 And what it may be made of: this file alone reaches what TensorFlow does not
 publish. A TensorFlow without some of that computes the same values, slower.
@@ -16,7 +16,7 @@ import tensorflow as tf
 # AutoGraph would warn that it cannot read what imports a module.
 @tf.autograph.experimental.do_not_convert
 def _unpublished(name: str) -> Any:
-  """Returns a module of TensorFlow, None where there is none of this name."""
+  """Returns a module of TensorFlow, or None if there is none of this name."""
   try:
     return importlib.import_module(f"tensorflow.{name}")
   except ImportError:
@@ -69,7 +69,7 @@ def is_tpu() -> bool:
   says the same to all of its devices.
   """
   if isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy):
-    # Else it is what runs on the host, say in `tf.data`.
+    # Otherwise the graph runs on the host, say in `tf.data`.
     return not tf.distribute.in_cross_replica_context()
   if tf.executing_eagerly():
     return False
@@ -79,7 +79,7 @@ def is_tpu() -> bool:
 
 
 def sees_only_cpus() -> bool:
-  """Returns whether the process can compute on nothing but CPUs."""
+  """Returns whether the process can compute only on CPUs."""
   devices = tf.config.get_visible_devices()
   return all("CPU" in device.device_type for device in devices)
 

@@ -30,13 +30,13 @@ def fft(
     window: `[frame_length]`, of the dtype of `signals`.
     frame_step: Samples between the starts of two frames.
     fft_length: Length of the transform; any size, odd ones too.
-    stage: What to make of the spectrum of a block, of each frame alone.
+    stage: The stage that follows, for each frame alone.
     condition: What to do with frames before they are multiplied with the
       window; see `shape_ops.windowed_frames`.
     name: Name scope of the operation.
 
   Returns:
-    What the stage makes, each `[..., num_frames, features]`.
+    The results of the stage, each `[..., num_frames, features]`.
   """
 
   def transform(frames: tf.Tensor) -> stages.Results:

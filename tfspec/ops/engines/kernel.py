@@ -11,8 +11,8 @@ from tfspec.ops import gradient_ops, shape_ops, stages
 from tfspec.ops.engines import blockwise, devices
 from tfspec.ops.engines.partition import Partition
 
-# Sums are split into so many parts, of at most so many terms: the error of a
-# float32 sum grows with its length, and those of the parts even out.
+# The least number of parts of a sum, and the most terms of a part: the error of
+# a float32 sum grows with its length, and the errors of the parts even out.
 _MIN_PARTS = 4
 _MAX_SUM = 160
 
@@ -48,7 +48,7 @@ def kernel(
     kernels: For each of `stages.kernel_parts(stage.needs)` one, `[frame_length,
       num_bins]`, of the dtype of `signals`.
     frame_step: Samples between the starts of two frames.
-    stage: What to make of the products, of each frame alone.
+    stage: The stage that follows, for each frame alone.
     precision: "default", "high" or "highest": what is asked of devices that
       round the operands of products. Other than "default", the product is an
       XLA operation, of frames in memory. It needs a runtime with XLA linked in,
@@ -62,7 +62,7 @@ def kernel(
     name: Name scope of the operation.
 
   Returns:
-    What the stage makes, each `[..., num_frames, features]`.
+    The results of the stage, each `[..., num_frames, features]`.
   """
   with tf.name_scope(name or "kernel"):
     frame_length = kernels[0].shape[0]
@@ -151,7 +151,7 @@ def _convolve(
   flat: bool,
   stage: stages.Stage,
 ) -> stages.Results:
-  """Does what `_products` and the stage do, block after block, by convolution.
+  """Computes `_products` and the stage by convolution, block after block.
 
   The signals are of static shape.
   """
@@ -159,7 +159,7 @@ def _convolve(
   batch, samples = signals.shape
   num_frames = (samples - frame_length) // frame_step + 1
   blocks = Partition.of(batch, num_frames, _CONVOLVED_FRAMES)
-  # For the gradient alone; XLA leaves out what nothing needs.
+  # Only the gradient needs it; XLA leaves out unused values.
   frames = _frames(signals, frame_length, frame_step)
 
   def of_frames(
@@ -316,7 +316,7 @@ def precise_product(
 
 
 def _product_of_terms(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-  """Returns the product of two matrices, of operands that no device rounds.
+  """Returns the product of two matrices, whose operands no device rounds.
 
   Each is the sum of three terms of eight bits, as bfloat16 has them. What the
   products that are left out would add is below the rounding of float32.

@@ -42,7 +42,7 @@ def kernel(
     name: Name scope of the operation.
 
   Returns:
-    What the stage makes, each `[..., num_frames, features]`.
+    The results of the stage, each `[..., num_frames, features]`.
   """
 
   def multiply(frames: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
@@ -90,8 +90,8 @@ def _of_frames(
   @gradient_ops.custom_gradient(of_frames_alone)
   def compute(frames: tf.Tensor, matrix: tf.Tensor) -> tuple:
     def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
-      # Once more, of the frames alone: to multiply again moves fewer bytes than
-      # to keep the product. And what is no frame may hold a NaN from behind the
+      # Computes the product of the frames once more: that moves fewer bytes
+      # than keeping it. And what is no frame may hold a NaN from behind the
       # last one, which zeros of `upstream` would not stop.
       return gradient_ops.pullback(
         of_frames_alone, [frames, matrix], [upstream[:, :num_frames]]
@@ -111,7 +111,7 @@ def _frames(
 
   A frame is put together from hops, which are rolled to the frames that they
   belong to: the compiler makes a roll part of the product, but not a slice.
-  What comes after the last frame is of no use, and is not counted.
+  Values after the last frame have no use, and do not count.
   """
   blocks = -(-frame_length // frame_step)
   if blocks > shape_ops.MAX_BLOCKS:
