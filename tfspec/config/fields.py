@@ -7,7 +7,7 @@ fingerprint, the command line, `explain` and the Keras layer read that table.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from tfspec.coefficients import rules
 
@@ -72,7 +72,7 @@ class Number:
   low: float
   high: float | str
   words = "a number"
-  _type: Callable[[str], float] = float
+  _type: ClassVar[type] = float
   _check_type = staticmethod(rules.check_number)
 
   def check(self, name: str, value: object, config: Any) -> float:

@@ -140,25 +140,20 @@ def in_blocks(
       run = eagerly if devices.sees_only_cpus() else at_once
       return run(constant), gradient
 
-    def on_cpu() -> Results:
-      if not is_open:
-        return in_graph(constant)
-      return tf.cond(
-        total <= most, lambda: at_once(constant), lambda: in_graph(constant)
-      )
-
     device_index = devices.operation("DeviceIndex")
     if devices.operation("MapDefun") is None:
       return at_once(constant), gradient
     if devices.is_traced_for_dataset():
-      return on_cpu(), gradient
+      return in_graph(constant), gradient
     if device_index is None:
       return at_once(constant), gradient
     # 0 for a graph on a CPU, 1 for other devices and XLA. XLA then compiles
-    # only the second branch.
-    other = device_index(device_names=["CPU"])
-    branches = [on_cpu, lambda: at_once(constant)]
-    return tf.switch_case(other, branches), gradient
+    # only the second branch, which short clips take too.
+    branch = device_index(device_names=["CPU"])
+    if is_open:
+      branch = tf.where(total <= most, 1, branch)
+    branches = [lambda: in_graph(constant), lambda: at_once(constant)]
+    return tf.switch_case(branch, branches), gradient
 
   return compute(signals)
 
