@@ -21,8 +21,8 @@ FLOORS = [None, 1e-18, 1e-9, 1e-5, 31.088797851095944, 1e18]
 
 
 @pytest.mark.parametrize("dtype", _DTYPES)
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("engine", lanes.every(2, ENGINES))
+@pytest.mark.parametrize("jit_compile", lanes.every(2, [False, True]))
 def test_silence_is_exactly_the_floor(dtype, engine, jit_compile):
   if jit_compile and xla_lacks(engine, dtype):
     return
@@ -91,7 +91,7 @@ def _exact_gradient(mode, dtype):
   return np.asarray(_gradients(tfspec.Spectrogram(config), signals)[0])
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", lanes.every(3, MODES))
 @pytest.mark.parametrize("dtype", _DTYPES)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("jit_compile", [False, True])

@@ -168,6 +168,7 @@ def test_manifest_rows_describe_the_files(speech):
       }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fixture", ["speech", "sharded"])
 def test_every_example_agrees_with_oracle(fixture, request):
   folder, _ = request.getfixturevalue(fixture)
@@ -226,6 +227,7 @@ def test_record_is_what_protobuf_makes(shape):
   )
 
 
+@pytest.mark.slow
 def test_bytes_are_the_same_in_every_run(clips, tmp_path):
   for name, workers in (("one", 1), ("four", 4)):
     prepare.prepare(clips, tmp_path / name, _SMALL, workers=workers)
@@ -562,6 +564,7 @@ def test_output_may_be_below_the_input(clips):
   assert sorted(os.listdir(clips)) == [*names, "out"]
 
 
+@pytest.mark.slow
 def test_a_run_without_enough_files_fails(clips, tmp_path):
   for i in range(4):
     _write_wav(clips / f"x{i}.wav", sample_rate=11025 if i else 44100)

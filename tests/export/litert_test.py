@@ -60,7 +60,7 @@ def _signals(*shape):
 
 
 @pytest.mark.parametrize(
-  "golden", lanes.every(6, _GOLDENS), ids=lambda golden: golden.name
+  "golden", lanes.every(10, _GOLDENS), ids=lambda golden: golden.name
 )
 def test_file_agrees_with_oracle(golden, export):
   config = golden.config()
@@ -207,6 +207,7 @@ def _model(samples=None, channels=1, **values):
   return keras.Sequential([keras.Input((samples, channels)), *layers])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("samples", "channels", "values"),
   [
@@ -284,6 +285,7 @@ def test_keras_model_that_needs_some_frames(path):
   assert tfspec.verify(path.with_name("2.tflite")).ok
 
 
+@pytest.mark.slow
 def test_keras_model_that_does_not_convert(path):
   recurrent = keras.Sequential(
     [
@@ -299,6 +301,7 @@ def test_keras_model_that_does_not_convert(path):
   assert not path.exists()
 
 
+@pytest.mark.slow
 def test_what_a_file_carries(export, path):
   fixed = export(_CONFIG)
   assert litert.load_config(fixed) == _CONFIG
@@ -425,6 +428,7 @@ def test_without_the_interpreter(export, monkeypatch):
     litert.interpreter(path)
 
 
+@pytest.mark.slow
 def test_schema_is_that_of_the_runtime_where_tensorflow_has_none(
   monkeypatch, path
 ):

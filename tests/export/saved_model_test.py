@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import itertools
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 import tfspec
-from tests import wav_files
+from tests import lanes, wav_files
 from tfspec import errors
 from tfspec.contract import archive, vectors
 
@@ -130,8 +131,10 @@ def test_batch_and_time_are_free(load):
     _assert_close(_serve(model, signals), expected.numpy())
 
 
-@pytest.mark.parametrize("channels", [None, 2])
-@pytest.mark.parametrize("layout", _LAYOUTS)
+@pytest.mark.parametrize(
+  ("channels", "layout"),
+  lanes.every(5, itertools.product([None, 2], _LAYOUTS)),
+)
 def test_serving_default_equals_spectrogram(load, layout, channels):
   config = _with(**_LAYOUTS[layout])
   last = config.data_format == "channels_last"

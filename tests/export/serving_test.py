@@ -78,6 +78,7 @@ def test_each_row_gives_what_it_gives_alone(padding, tmp_path):
     assert np.all(row[count:] == np.float32(config.silence))
 
 
+@pytest.mark.slow
 def test_pcm16_is_the_signal_over_full_scale(served):
   pcm = np.random.default_rng(3).integers(-(2**15), 2**15, (2, 300), np.int16)
   from_pcm = served["pcm16"](signals=tf.constant(pcm), lengths=_ALL)
@@ -106,6 +107,7 @@ def test_too_many_samples(served, name, shape):
   )
 
 
+@pytest.mark.slow
 def test_rows_count_as_a_frame(tmp_path):
   config = dataclasses.replace(_CONFIG, padding="same")
   tfspec.export_saved_model(config, tmp_path / "1", max_samples=1000)

@@ -145,9 +145,9 @@ def slow(*values):
   "mode, engine, route",
   [
     ("log", "fft", "graph"),
-    ("log", "trainable", "called graph"),
+    slow("log", "trainable", "called graph"),
     slow("log", "fft", "XLA"),
-    ("log", "trainable", "called XLA"),
+    slow("log", "trainable", "called XLA"),
     slow("angle", "fft", "called graph of any shape"),
     slow("stft", "kernel", "called XLA"),
     slow("log", "precise", "called XLA"),

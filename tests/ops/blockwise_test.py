@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfspec
+from tests import lanes
 from tfspec.ops.engines import blockwise
 
 SHAPES = pytest.mark.parametrize(
@@ -25,7 +26,7 @@ SHAPES = pytest.mark.parametrize(
 
 
 @SHAPES
-@pytest.mark.parametrize("jit_compile", [None, False, True])
+@pytest.mark.parametrize("jit_compile", lanes.every(2, [None, False, True]))
 def test_blocks_equal_whole(
   monkeypatch, batch, samples, block_frames, sizes, jit_compile
 ):
@@ -61,7 +62,7 @@ def test_blocks_equal_whole(
 
 
 @SHAPES
-@pytest.mark.parametrize("known", [(), (0,), (1,)], ids=str)
+@pytest.mark.parametrize("known", lanes.every(3, [((),), ((0,),), ((1,),)]))
 def test_blocks_of_unknown_shape_equal_whole(
   monkeypatch, batch, samples, block_frames, sizes, known
 ):
@@ -86,6 +87,7 @@ def test_blocks_of_unknown_shape_equal_whole(
     np.testing.assert_allclose(a, e, rtol=1e-7, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_derivatives_of_blocks_of_unknown_shape(monkeypatch, jit_compile):
   signals = tf.random.stateless_normal([2, 500], [0, 0])

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfspec
+from tests import lanes
 from tfspec.ops.engines import blockwise, devices
 from tfspec.ops.engines import kernel as kernel_lib
 
@@ -97,14 +98,17 @@ def values_and_gradient(spectrogram, signals):
 
 @pytest.mark.parametrize(
   "hidden, engine, precision",
-  [
-    *((name, "fft", "default") for name in [*MODULES[:2], *OPERATIONS]),
-    (MODULES[2], "kernel", "default"),
-    (MODULES[3], "fft", "default"),
-    *((name, "kernel", "highest") for name in MODULES[3:]),
-    ("all", "fft", "default"),
-    ("all", "kernel", "default"),
-  ],
+  lanes.some(
+    [
+      *((name, "fft", "default") for name in [*MODULES[:2], *OPERATIONS]),
+      (MODULES[2], "kernel", "default"),
+      (MODULES[3], "fft", "default"),
+      *((name, "kernel", "highest") for name in MODULES[3:]),
+      ("all", "fft", "default"),
+      ("all", "kernel", "default"),
+    ],
+    lambda case: case[:2] == ("all", "fft"),
+  ),
 )
 def test_values_without_what_is_not_published(
   monkeypatch, hidden, engine, precision

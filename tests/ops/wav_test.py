@@ -792,6 +792,7 @@ def test_mutations_decode_or_are_refused(
   assert len(outcomes) > 8
 
 
+@pytest.mark.slow
 def test_channels_and_sample_rate_are_checked() -> None:
   contents = SPEECH.joinpath("en/conf-locked.wav").read_bytes()
   signals, rate = decoding.decode_wav(contents, 1, 8000)

@@ -76,6 +76,7 @@ def test_each_clip_gives_what_it_gives_alone(
     assert np.all(row[frames:] == 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", tfspec.config.MODES)
 @pytest.mark.parametrize("padding", _PADDINGS, ids=str)
 def test_every_mode(mode, padding):

@@ -75,11 +75,13 @@ def test_table_is_complete(trial):
   assert not any(name.startswith("keras") for name in rows)  # Not asked for.
 
 
+@pytest.mark.slow
 def test_absent_peer_is_named_with_its_reason(trial):
   row = _rows((trial[1] / "benchmark.md").read_text())["librosa"]
   assert "absent: ImportError: librosa is not for this test" in row
 
 
+@pytest.mark.slow
 def test_json_is_what_was_returned(trial):
   results, folder = trial
   stored = json.loads((folder / "benchmark.json").read_text())
@@ -94,6 +96,7 @@ def test_json_is_what_was_returned(trial):
       assert run.get("error") is None or run["error"] < 1e-3
 
 
+@pytest.mark.slow
 def test_chart_is_a_picture(trial):
   picture = image.imread(trial[1] / "benchmark.png")
   assert picture.ndim == 3 and len(np.unique(picture)) > 10

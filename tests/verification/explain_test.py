@@ -321,6 +321,7 @@ def test_places_of_the_same_spectrogram(name, places):
   assert [d.field for d in found.fields] == ["frame_step"]
 
 
+@pytest.mark.slow
 def test_places_of_trained_kernels(places):
   found = tfspec.explain(places / "trained_export", places / "trained.keras")
   # Of these variables each is 0.1 of the Fourier kernels off, or far more.
@@ -374,6 +375,7 @@ def test_layers_of_keras():
   assert tfspec.explain(model, array).same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("name", "error", "told"),
   [
@@ -407,6 +409,7 @@ def test_objects_that_make_no_spectrogram(make):
     tfspec.explain(_CONFIG, thing)
 
 
+@pytest.mark.slow
 def test_damaged_export(places, tmp_path):
   folder = tmp_path / "export"
   for path in (places / "trained_export").rglob("*"):

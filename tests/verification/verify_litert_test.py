@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfspec
+from tests import lanes
 from tfspec.export import litert
 
 pytest.importorskip(
@@ -78,11 +79,14 @@ def _routes(report):
 
 @pytest.mark.parametrize(
   ("values", "channels"),
-  [
-    ({"padding": "same"}, None),
-    ({"engine": "kernel", "expand_dims": True}, 2),
-    ({"data_format": "channels_first", "fft_length": 65}, 3),
-  ],
+  lanes.every(
+    3,
+    [
+      ({"padding": "same"}, None),
+      ({"engine": "kernel", "expand_dims": True}, 2),
+      ({"data_format": "channels_first", "fft_length": 65}, 3),
+    ],
+  ),
 )
 def test_fixed_kernels(values, channels, path):
   tfspec.export_litert(_with(**values), path, channels)

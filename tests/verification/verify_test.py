@@ -251,6 +251,7 @@ def _change_goldens(folder, **changes):
   checksums.write(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "changes",
   [
