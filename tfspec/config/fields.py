@@ -140,7 +140,8 @@ class Field:
     effect: What another value does to the numbers, in a sentence.
     unset: What the default stands for, in words; empty: for itself.
     derive: The same as a function of the config, for `resolved`.
-    in_keras: Whether `keras.layers.STFTSpectrogram` has it.
+    in_keras: Whether `keras.layers.STFTSpectrogram` has it. The layer of tfspec
+      takes the others too.
     is_execution: Whether it says how the numbers are computed. All others say
       what they mean.
     is_inert: Whether it does nothing beside the other fields, as a function of
@@ -153,7 +154,7 @@ class Field:
   effect: str
   unset: str = ""
   derive: Callable[[Any], object] | None = None
-  in_keras: bool = True
+  in_keras: bool = False
   is_execution: bool = False
   is_inert: Callable[[Any], bool] = lambda config: False
 

@@ -87,11 +87,13 @@ class SpectrogramConfig:
       ("log", "magnitude", "psd", "real", "imag", "angle", "stft", "power")
     ),
     "A value is another function of the transform.",
+    in_keras=True,
   )
   frame_length: int = declare(
     256,
     Integer(1, rules.MAX_FFT_LENGTH),
     "A frame covers another time, and its spectral lines have another width.",
+    in_keras=True,
   )
   frame_step: int | None = declare(
     None,
@@ -99,6 +101,7 @@ class SpectrogramConfig:
     "A clip has another number of frames.",
     unset="half of frame_length",
     derive=lambda config: framing.default_frame_step(config.frame_length),
+    in_keras=True,
   )
   fft_length: int | None = declare(
     None,
@@ -106,45 +109,54 @@ class SpectrogramConfig:
     "There are other bins, and bin k stands for another frequency.",
     unset="the power of two that holds frame_length",
     derive=lambda config: framing.default_fft_length(config.frame_length),
+    in_keras=True,
   )
   window: str | tuple[Any, ...] | None = declare(
     "hann",
     Window(),
     "The samples of a frame have other weights: every value changes.",
+    in_keras=True,
   )
   periodic: bool = declare(
     False,
     Flag(),
     "The samples of a frame have other weights: every value changes.",
     is_inert=lambda config: not windows.is_named(config.window),
+    in_keras=True,
   )
   scaling: str | None = declare(
     "density",
     Choice(rules.CHOICES["scaling"]),
     "Every magnitude changes by one factor; phases stay.",
+    in_keras=True,
   )
   padding: str = declare(
     "valid",
     Choice(rules.CHOICES["padding"]),
     "Frames lie elsewhere in the clip.",
+    in_keras=True,
   )
   expand_dims: bool = declare(
-    False, Flag(), "The same values in another layout."
+    False, Flag(), "The same values in another layout.", in_keras=True
   )
   data_format: str = declare(
     "channels_last",
     Choice(("channels_last", "channels_first")),
     "The same values in another layout.",
+    in_keras=True,
   )
   trainable: bool = declare(
-    False, Flag(), "Training moves the kernels.", is_execution=True
+    False,
+    Flag(),
+    "Training moves the kernels.",
+    is_execution=True,
+    in_keras=True,
   )
   sample_rate_hz: int | None = declare(
     None,
     Integer(1, 2**31 - 1),
     "Signals must have another rate, at which bins stand for other hertz.",
     unset="any rate",
-    in_keras=False,
   )
   engine: str = declare(
     "auto",
@@ -153,14 +165,12 @@ class SpectrogramConfig:
     unset="kernel if trainable, else fft",
     derive=lambda config: rules.resolved_engine("auto", config.trainable),
     is_execution=True,
-    in_keras=False,
   )
   precision: str = declare(
     "default",
     Choice(rules.CHOICES["precision"]),
     "Speed and rounding only, on devices that round operands (TPU, TF32 GPUs).",
     is_execution=True,
-    in_keras=False,
   )
   floor: float | None = declare(
     None,
@@ -169,7 +179,6 @@ class SpectrogramConfig:
     unset="the root of 1e-7",
     derive=lambda config: math.sqrt(1e-7),
     is_inert=lambda config: config.mode not in ("log", "magnitude"),
-    in_keras=False,
   )
   pad_mode: str | None = declare(
     None,
@@ -177,7 +186,6 @@ class SpectrogramConfig:
     "Only frames that reach beyond the ends of a clip change.",
     unset="reflect where padding is center",
     derive=lambda config: "reflect" if config.padding == "center" else None,
-    in_keras=False,
   )
   pad_value: float | None = declare(
     None,
@@ -185,7 +193,6 @@ class SpectrogramConfig:
     "Only frames that reach beyond the ends of a clip change.",
     unset="0 where pad_mode is constant",
     derive=lambda config: 0.0 if config.pad_mode == "constant" else None,
-    in_keras=False,
   )
   window_length: int | None = declare(
     None,
@@ -194,7 +201,6 @@ class SpectrogramConfig:
     unset="frame_length",
     derive=lambda config: config.frame_length,
     is_inert=lambda config: config.window_length == config.frame_length,
-    in_keras=False,
   )
 
   def __post_init__(self) -> None:

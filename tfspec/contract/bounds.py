@@ -159,8 +159,10 @@ def tolerance(
     sure = size > off
     ratio = np.divide(off, size, out=np.ones_like(size), where=sure)
     bound = np.where(sure, np.arcsin(ratio), np.pi)
-  else:
+  elif config.mode in ("real", "imag", "stft", "magnitude"):
     bound = off
+  else:
+    raise ValueError(f"mode must have a bound. Got: mode={config.mode!r}.")
   rounding = _ROUNDING[dtype] * np.abs(expected)
   return bound + rounding + _SMALLEST[dtype]
 

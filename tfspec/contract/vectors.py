@@ -145,4 +145,7 @@ def _mode(parts: dict[str, np.ndarray], config: ResolvedConfig) -> np.ndarray:
     is_single = (bins == 0) | (2 * bins == config.fft_length)
     return np.where(is_single, 1, 2) * power
   size = np.maximum(np.hypot(real, imag), config.floor)
-  return np.log(size) if config.mode == "log" else size
+  if config.mode == "log":
+    return np.log(size)
+  assert config.mode == "magnitude", config.mode
+  return size

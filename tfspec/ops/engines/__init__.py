@@ -2,5 +2,5 @@
 
 All of them take signals `[..., samples]`, keep one error bound, and give zero
 frames for clips that have none. Start at `fft` or `kernel`; `blockwise` runs
-long signals in blocks, `devices` tells what a graph is traced for.
+long signals in the blocks of `partition`, `devices` knows what a graph is for.
 """
