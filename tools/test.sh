@@ -21,28 +21,35 @@ esac
 
 export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}"
 
-# Without a path among the arguments, all files, in two runs: in new processes,
-# since what TensorFlow keeps of all the graphs that it traces and compiles would
-# fill the memory of one.
-runs=(
-  "tests/coefficients tests/config tests/contract tests/layers tests/ops tests/spectrogram"
-  "tests/cli tests/data tests/export tests/project tests/storage tests/tools tests/verification tests/view"
+# Slow tests are in several runs, and so in new processes: what TensorFlow keeps
+# of all the graphs that it traces and compiles would fill the memory of one.
+slow_runs=(
+  "tests/contract"
+  "tests/coefficients tests/config tests/layers tests/ops tests/spectrogram"
+  "tests/cli tests/data tests/project tests/storage tests/tools tests/view"
+  "tests/export tests/verification"
 )
+has_path=0
 for argument in "$@"; do
   if [[ "$argument" != -* && -e "${argument%%::*}" ]]; then
-    runs=("")
+    has_path=1
   fi
 done
 
-# Two files at a time: most of a test is Python that builds graphs.
+# Two tests at a time: most of a test is Python that builds graphs.
 # Returns 5, as pytest does, if the arguments select no test.
 run_tests() {
-  local python="$1" marked="$2" result=5 code run
+  local python="$1" marked="$2" result=5 code run runs=("tests")
   shift 2
+  if ((has_path)); then
+    runs=("")
+  elif [[ "$marked" == "slow" ]]; then
+    runs=("${slow_runs[@]}")
+  fi
   for run in "${runs[@]}"; do
     code=0
     # Unquoted: the folders of the run, or nothing for none.
-    "$python" -m pytest -n 2 --dist loadfile -m "$marked" $run "$@" || code=$?
+    "$python" -m pytest -n 2 --dist worksteal -m "$marked" $run "$@" || code=$?
     if ((code != 0 && code != 5)); then
       result=1
     elif ((code == 0 && result == 5)); then

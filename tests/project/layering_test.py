@@ -155,5 +155,5 @@ def test_facade_has_what_type_checkers_see_in_it():
 def test_all_folders_of_tests_are_run():
   script = (ROOT / "tools" / "test.sh").read_text()
   folders = {path.parent for path in (ROOT / "tests").rglob("*_test.py")}
-  named = re.findall(r"\btests/\w+", script.partition("\nruns=(")[2])
+  named = re.findall(r"\btests/\w+", script.partition("\nslow_runs=(")[2])
   assert sorted(named) == sorted(f"tests/{path.name}" for path in folders)
