@@ -303,6 +303,12 @@ def test_window_forms_are_normalised():
   )
 
 
+def test_window_takes_no_memory_without_bounds():
+  assert SpectrogramConfig(window=("taylor", 4, 30)).window[1] == 4
+  with pytest.raises(ValueError, match=r"at most 128 .* Got: .*1000000000"):
+    SpectrogramConfig(window=("taylor", 1e9))
+
+
 @pytest.mark.parametrize("golden", GOLDENS, ids=lambda golden: golden.name)
 @pytest.mark.parametrize(
   "ending", ["textproto", "pbtxt", "binpb", "pb", "json"]

@@ -227,7 +227,9 @@ print(tfspec.verify.__name__)
     cwd=ROOT,
     check=False,
   )
-  assert result.stdout == "tfspec.layers.stft_spectrogram\nverify\n", result.stderr
+  assert result.stdout == "tfspec.layers.stft_spectrogram\nverify\n", (
+    result.stderr
+  )
 
 
 def test_file_of_an_older_version_keeps_its_padding(tmp_path):

@@ -18,6 +18,9 @@ from tfspec.coefficients import framing
 # Larger values are typing errors, and would take gigabytes before they fail.
 MAX_FFT_LENGTH = 1 << 20
 MAX_KERNEL_SIZE = 1 << 24
+# Side lobes of a Taylor window: it takes memory for each of them, and float64
+# cannot hold it with many more.
+_MAX_LOBES = 128
 
 CHOICES = {
   "scaling": ("density", "spectrum", None),
@@ -178,6 +181,11 @@ def _normalise_named_window(items: tuple[Any, ...]) -> str | tuple[Any, ...]:
     return name, None, *(_check_parameter(items, p) for p in parameters[1:])
   if not parameters:
     return name
+  if name == "taylor" and _check_parameter(items, parameters[0]) > _MAX_LOBES:
+    raise ValueError(
+      f"window must have at most {_MAX_LOBES} as the first number behind "
+      f"'taylor'. Got: window={items!r}."
+    )
   return name, *(_check_parameter(items, p) for p in parameters)
 
 
