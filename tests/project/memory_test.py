@@ -1,11 +1,13 @@
 """The memory that long clips take at the peak, in processes of their own."""
 
+import os
 import pathlib
+import struct
 
 import pytest
 
 import tfspec
-from tests import memory
+from tests import memory, wav_files
 
 pytestmark = [
   pytest.mark.slow,
@@ -42,3 +44,26 @@ def test_export_on_a_long_clip(tmp_path, record_property):
   above = peak - 4 * config.num_frames(samples) * config.num_features
   record_property("export, 30 minutes", f"{above / 1e6:.0f} MB")
   assert above <= 128e6
+
+
+def test_plot_of_an_hour(tmp_path, record_property):
+  # Stereo at 48 kHz; the samples are a hole in the file.
+  size = 60 * 60 * 48000 * 2 * 2
+  path = tmp_path / "hour.wav"
+  header = wav_files.fmt(channels=2, sample_rate=48000)
+  start = b"RIFF" + struct.pack("<I", 4 + len(header) + 8 + size) + b"WAVE"
+  path.write_bytes(start + header + b"data" + struct.pack("<I", size))
+  os.truncate(path, path.stat().st_size + size)
+  above = memory.run(
+    """
+    import sys
+    import tfspec
+    from tfspec.view import plot
+    config = tfspec.SpectrogramConfig()
+    print(peak(plot.plot, [sys.argv[1]], config, sys.argv[2])[0])
+    """,
+    path,
+    tmp_path / "hour.png",
+  )
+  record_property("plot, an hour of stereo", f"{above / 1e6:.0f} MB")
+  assert above <= 600e6
