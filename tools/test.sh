@@ -25,7 +25,9 @@ export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}"
 # of all the graphs that it traces and compiles would fill the memory of one.
 slow_runs=(
   "tests/contract"
-  "tests/coefficients tests/config tests/layers tests/ops tests/spectrogram"
+  "tests/ops/engines_test.py"
+  "tests/ops --ignore=tests/ops/engines_test.py"
+  "tests/coefficients tests/config tests/layers tests/spectrogram"
   "tests/cli tests/data tests/project tests/storage tests/tools tests/view"
   "tests/export tests/verification"
 )

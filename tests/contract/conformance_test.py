@@ -97,7 +97,7 @@ def _cases():
       )
 
 
-@pytest.mark.parametrize(("golden", "route"), _cases())
+@pytest.mark.parametrize(("golden", "route"), list(_cases()))
 def test_route_agrees_with_oracle(golden, route):
   signals = tf.cast(golden.signals(), golden.dtype)
   expected, bound = _expected(golden)

@@ -79,7 +79,7 @@ def test_file_agrees_with_oracle(golden, export):
 @pytest.mark.slow
 @pytest.mark.parametrize(
   ("sizes", "window", "engine"),
-  itertools.product(SIZES, accuracy.WINDOWS, accuracy.ENGINES),
+  list(itertools.product(SIZES, accuracy.WINDOWS, accuracy.ENGINES)),
 )
 def test_accuracy(sizes, window, engine):
   _, error = measure(sizes, window, engine)
