@@ -1,11 +1,15 @@
 """Custom gradients that hold in every kind of differentiation."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+import contextvars
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
 from tfspec.ops.engines import devices
+
+# What stands in the place of custom gradients: "values" or "plain".
+_INSTEAD = contextvars.ContextVar("instead", default="")
 
 
 def custom_gradient(plain: Callable) -> Callable[[Callable], Callable]:
@@ -29,12 +33,35 @@ def custom_gradient(plain: Callable) -> Callable[[Callable], Callable]:
     custom = tf.custom_gradient(function)
 
     def compute(*args: tf.Tensor) -> tf.Tensor | Sequence[tf.Tensor]:
-      ignored = devices.has_tangents(args) or devices.is_vectorized()
+      if _INSTEAD.get() == "values":
+        return function(*args)[0]
+      ignored = (
+        _INSTEAD.get() == "plain"
+        or devices.has_tangents(args)
+        or devices.is_vectorized()
+      )
       return (plain if ignored else custom)(*args)
 
     return compute
 
   return decorate
+
+
+@contextlib.contextmanager
+def without_custom(instead: str) -> Iterator[None]:
+  """Leaves out custom gradients inside of another custom gradient.
+
+  TensorFlow cannot save a loaded model again that has such ones.
+
+  Args:
+    instead: "values" where nothing is differentiated, "plain" where the
+      operations' own derivatives are to be taken.
+  """
+  token = _INSTEAD.set(instead)
+  try:
+    yield
+  finally:
+    _INSTEAD.reset(token)
 
 
 def pullback(

@@ -130,7 +130,8 @@ def in_blocks(
   @gradient_ops.custom_gradient(at_once)
   def compute(signals: tf.Tensor) -> tuple[Results, Callable]:
     def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
-      return gradient_ops.pullback(at_once, [signals], upstream)
+      with gradient_ops.without_custom("plain"):
+        return gradient_ops.pullback(at_once, [signals], upstream)
 
     # Loops and calls have no gradient of their own, and two tapes ask for one.
     constant = tf.stop_gradient(signals)
@@ -153,7 +154,8 @@ def in_blocks(
     if is_open:
       branch = tf.where(total <= most, 1, branch)
     branches = [lambda: in_graph(constant), lambda: at_once(constant)]
-    return tf.switch_case(branch, branches), gradient
+    with gradient_ops.without_custom("values"):
+      return tf.switch_case(branch, branches), gradient
 
   return compute(signals)
 
