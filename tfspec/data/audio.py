@@ -2,10 +2,12 @@
 
 import tensorflow as tf
 
+from tfspec.ops import tracing
 from tfspec.ops.wav import decoding
 from tfspec.storage import files
 
 
+@tracing.as_written
 def load_wav(
   path: files.Path | tf.Tensor,
   channels: int | None = None,

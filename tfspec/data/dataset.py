@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfspec.config import SpectrogramConfig
-from tfspec.ops import check_ops
+from tfspec.ops import check_ops, tracing
 from tfspec.spectrogram import Spectrogram
 from tfspec.spectrogram.layouts import check_channels, time_axis
 
@@ -87,6 +87,7 @@ def spectrogram_fn(
     )
     return {**first, key: values, lengths_key: num_frames}
 
+  @tracing.as_written
   def map_fn(first: Any, *rest: Any) -> Any:
     converted = convert(first)
     return (converted, *rest) if rest else converted
@@ -163,12 +164,14 @@ def bucket_by_length(
     key, lengths_key, lambda signals: _measure(signals, boundaries[-1])
   )
 
+  @tracing.as_written
   def bucket(first: Any, *rest: Any) -> tf.Tensor:
     samples = rest[0] if key is None else first[lengths_key]
     return tf.searchsorted(
       limits, [tf.cast(samples, tf.int64)], out_type=tf.int64
     )[0]
 
+  @tracing.as_written
   def batch(index: tf.Tensor, window: tf.data.Dataset) -> tf.data.Dataset:
     shapes = tf.nest.map_structure(lambda s: s.shape, window.element_spec)
     boundary = boundaries[0] if len(boundaries) == 1 else limits[index]
@@ -274,6 +277,7 @@ def _with_count(
     measure: Returns for the clip what takes its place, and the number.
   """
 
+  @tracing.as_written
   def map_fn(first: Any, *rest: Any) -> Any:
     if key is None:
       _check_no_dict(first)

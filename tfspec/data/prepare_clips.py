@@ -94,7 +94,7 @@ def _computation(
 ) -> Callable[[str, bytes], Clip]:
   """Returns a function from the name and contents of a file to its result."""
 
-  @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+  @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
   def decode(contents: tf.Tensor) -> tuple[tf.Tensor, ...]:
     return spectrogram_lib.decode_wav(contents, config, return_missing=True)
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfspec.coefficients import rules
 from tfspec.config import SpectrogramConfig, load_config
+from tfspec.ops import tracing
 from tfspec.spectrogram.layouts import time_axis
 from tfspec.storage import files
 from tfspec.storage.wire_format import field, field_start, varint
@@ -155,6 +156,7 @@ def read_examples(
   paths = _shard_paths(folder, written)
   static = _common_shape([row["shape"] for row in written], stored)
 
+  @tracing.as_written
   def parse(content: tf.Tensor) -> dict[str, tf.Tensor]:
     features = {
       "spectrogram": tf.io.FixedLenSequenceFeature(

@@ -87,16 +87,16 @@ class Servable(tf.Module):
     self._samples = exported.samples
     self._axis = exported.time_axis
     self.batching = batching
-    self._answer = exported.function(self._spectrogram, jit_compile)
-    if exported.model is not None:
+    if exported.model is None:
+      spectrogram = exported.function(self._spectrogram, jit_compile)
+      # As it is, it would be saved for itself too.
+      self._answer = lambda *inputs: spectrogram(*inputs)
+    else:
       self._answer = self._by_rows(exported.predict, jit_compile)
     self.functions = {
       "serving_default": self._of_signals(self._float),
       "pcm16": self._of_signals(self._pcm16, tf.int16),
-      "wav": _function(
-        self._wav,
-        input_signature=[tf.TensorSpec([None], tf.string, "wav_bytes")],
-      ),
+      "wav": self._of_files(),
     }
     if has_inside:
       silence = self.spectrogram.config.silence
@@ -171,16 +171,24 @@ class Servable(tf.Module):
     # TF Serving takes this if a request leaves the lengths out.
     no_lengths = tf.zeros([0], tf.int32)
 
-    def serve(
-      signals: tf.Tensor, lengths: tf.Tensor = no_lengths
-    ) -> dict[str, tf.Tensor]:
-      return run(signals, lengths)
-
     specs = [
       tf.TensorSpec(self.exported.signals_shape, dtype, "signals"),
       tf.TensorSpec([None], tf.int32, "lengths"),
     ]
+    traced = _function(run, input_signature=specs).get_concrete_function()
+
+    def serve(
+      signals: tf.Tensor, lengths: tf.Tensor = no_lengths
+    ) -> dict[str, tf.Tensor]:
+      return traced(signals, lengths)
+
     return _function(serve, input_signature=specs)
+
+  def _of_files(self) -> Callable[..., Any]:
+    """Returns the signature of WAV files."""
+    specs = [tf.TensorSpec([None], tf.string, "wav_bytes")]
+    traced = _function(self._wav, input_signature=specs).get_concrete_function()
+    return _function(lambda wav_bytes: traced(wav_bytes), input_signature=specs)
 
   def _float(
     self, signals: tf.Tensor, lengths: tf.Tensor

@@ -6,10 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec.coefficients import fourier, framing, rules, windows
-from tfspec.ops import check_ops, padding_ops, shape_ops, stages
+from tfspec.ops import check_ops, padding_ops, shape_ops, stages, tracing
 from tfspec.ops.engines import devices, fft, kernel, tpu
 
 
+@tracing.as_written
 def stft(
   signals: tf.Tensor,
   frame_length: int = 256,

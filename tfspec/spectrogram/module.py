@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfspec.coefficients import framing
 from tfspec.config import SpectrogramConfig
-from tfspec.ops import check_ops, length_ops, shape_ops, stft_ops
+from tfspec.ops import check_ops, length_ops, shape_ops, stft_ops, tracing
 from tfspec.ops.wav import decoding
 from tfspec.spectrogram import layouts, transform
 
@@ -68,6 +68,7 @@ class Spectrogram(tf.Module):
         variable = tf.Variable(values, name=f"{part}_kernel", dtype=dtype)
         setattr(self, f"{part}_kernel", variable)
 
+  @tracing.as_written
   def __call__(
     self,
     signals: tf.Tensor | tf.RaggedTensor,

@@ -13,8 +13,6 @@ from typing import Any
 import tensorflow as tf
 
 
-# AutoGraph would warn that it cannot read what imports a module.
-@tf.autograph.experimental.do_not_convert
 def _unpublished(name: str) -> Any:
   """Returns a module of TensorFlow, or None if there is none of this name."""
   try:

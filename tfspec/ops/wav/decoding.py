@@ -26,9 +26,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec import errors
+from tfspec.ops import tracing
 from tfspec.ops.wav import headers
 
 
+@tracing.as_written
 def decode_wav(
   contents: tf.Tensor,
   channels: int | None = None,
