@@ -1,6 +1,11 @@
-"""Every golden through every route, against the float64 oracle."""
+"""Every golden through every route, against the float64 oracle.
 
+Goldens that differ in their signals alone share what is traced or exported.
+"""
+
+import contextlib
 import functools
+import tempfile
 from unittest import mock
 
 import numpy as np
@@ -19,37 +24,44 @@ def eager(golden, signals):
 
 
 def graph(golden, signals):
-  # Nothing known but the rank: the harder case for shapes.
-  spec = tf.TensorSpec([None, None, None], signals.dtype)
-  function = tf.function(
-    tfspec.Spectrogram(golden.config()), input_signature=[spec]
-  )
-  return function(signals)
+  return _open_graph(golden.config(), signals.dtype)(signals)
 
 
 def blocks(golden, signals):
-  return _in_small_blocks(golden, signals)
+  config = golden.config()
+  with _small_blocks(config):
+    return tf.function(tfspec.Spectrogram(config))(signals)
 
 
 def blocks_of_any_shape(golden, signals):
-  spec = tf.TensorSpec([None, None, None], signals.dtype)
-  return _in_small_blocks(golden, signals, input_signature=[spec])
+  config = golden.config()
+  with _small_blocks(config):
+    return _open_graph(config, signals.dtype, "in blocks")(signals)
 
 
 def xla(golden, signals):
-  return _in_small_blocks(golden, signals, jit_compile=True)
-
-
-def _in_small_blocks(golden, signals, **options):
-  """Runs a function in blocks of three frames."""
   config = golden.config()
+  with _small_blocks(config):
+    return tf.function(tfspec.Spectrogram(config), jit_compile=True)(signals)
+
+
+@functools.lru_cache(8)
+def _open_graph(config, dtype, _=None):
+  # Nothing known but the rank: the harder case for shapes.
+  spec = tf.TensorSpec([None, None, None], dtype)
+  function = tf.function(tfspec.Spectrogram(config), input_signature=[spec])
+  return function.get_concrete_function()
+
+
+@contextlib.contextmanager
+def _small_blocks(config):
+  """Lets functions be traced in blocks of three frames."""
   block_size = 3 * config.resolved().fft_length
-  function = tf.function(tfspec.Spectrogram(config), **options)
   with (
     mock.patch.object(blockwise, "_BLOCK_SIZE", block_size),
     mock.patch.object(kernel, "_CONVOLVED_FRAMES", 3),
   ):
-    return function(signals)
+    yield
 
 
 def dataset_map(golden, signals):
@@ -118,16 +130,22 @@ def test_route_agrees_with_oracle(golden, route):
   assert deviation.ok, deviation
 
 
+@functools.lru_cache(8)
+def _served(config, channels):
+  with tempfile.TemporaryDirectory() as folder:
+    tfspec.export_saved_model(config, f"{folder}/1", channels=channels)
+    return tf.saved_model.load(f"{folder}/1")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
   "golden",
   [golden for golden in GOLDENS if golden.dtype == "float32"],
   ids=lambda golden: golden.name,
 )
-def test_saved_model_agrees_with_oracle(golden, tmp_path):
+def test_saved_model_agrees_with_oracle(golden):
   config = golden.config()
-  tfspec.export_saved_model(config, tmp_path / "1", channels=golden.shape[2])
-  model = tf.saved_model.load(str(tmp_path / "1"))
+  model = _served(config, golden.shape[2])
   signals = golden.signals()
 
   def serve(name, signals, lengths=()):

@@ -203,7 +203,8 @@ def test_record_is_what_protobuf_makes(shape):
   random = np.random.default_rng(0)
   values = random.standard_normal(shape).astype(np.float32)
   values.flat[0] = np.inf
-  content = records.serialize(values, "\udcff/b.wav", 44100)
+  content, own = records.make_example(shape, "\udcff/b.wav", 44100)
+  own[:] = values
 
   def integers(numbers):
     return tf.train.Feature(int64_list=tf.train.Int64List(value=numbers))
@@ -219,7 +220,7 @@ def test_record_is_what_protobuf_makes(shape):
     "sample_rate_hz": integers([44100]),
   }
   expected = tf.train.Example(features=tf.train.Features(feature=feature))
-  assert tf.train.Example.FromString(content) == expected
+  assert tf.train.Example.FromString(bytes(content)) == expected
   assert len(content) == expected.ByteSize()
   names = [name.encode() for name in sorted(feature)]
   assert [content.index(name) for name in names] == sorted(
@@ -784,3 +785,33 @@ def test_read_without_manifest_or_config(copied, name):
   (copied / name).unlink()
   with pytest.raises(FileNotFoundError, match=name):
     tfspec.data.read_examples(copied)
+
+
+@pytest.mark.parametrize("samples", [2000, 2013])
+@pytest.mark.parametrize(
+  "text",
+  [
+    "",
+    "padding: PADDING_SAME expand_dims: true",
+    "padding: PADDING_CENTER data_format: DATA_FORMAT_CHANNELS_FIRST",
+    "padding: PADDING_CENTER pad_mode: PAD_MODE_CONSTANT pad_value: 0.5 "
+    "data_format: DATA_FORMAT_CHANNELS_FIRST expand_dims: true",
+    "padding: PADDING_SAME engine: ENGINE_KERNEL mode: MODE_STFT",
+  ],
+  ids=["valid", "same", "center", "constant", "kernel"],
+)
+def test_clip_in_pieces_is_the_whole_clip(text, samples, tmp_path, monkeypatch):
+  text = f"frame_length: 64 frame_step: 24 {text}"
+  config = registry.Golden("pieces", text).config()
+  _write_wav(tmp_path / "long.wav", samples, channels=2)
+  pieces = []
+  find = prepare_clips._pieces
+  monkeypatch.setattr(prepare_clips, "_PIECE_VALUES", 1000)
+  monkeypatch.setattr(prepare_clips.wav_file, "_MOST_BYTES", 100)
+  monkeypatch.setattr(
+    prepare_clips, "_pieces", lambda *a: pieces.extend(find(*a)) or pieces
+  )
+  (clip,) = prepare_clips.clips(str(tmp_path), ["long.wav"], config, 1)
+  assert len(pieces) > 5
+  assert sum(piece.stop - piece.start for piece in pieces) > samples
+  _assert_agrees_with_oracle(clip.values, text, _samples(samples, 2))

@@ -46,14 +46,20 @@ def test_export_on_a_long_clip(tmp_path, record_property):
   assert above <= 128e6
 
 
-def test_plot_of_an_hour(tmp_path, record_property):
-  # Stereo at 48 kHz; the samples are a hole in the file.
+@pytest.fixture
+def hour(tmp_path):
+  """Stereo at 48 kHz, of which the samples are a hole in the file."""
   size = 60 * 60 * 48000 * 2 * 2
-  path = tmp_path / "hour.wav"
+  path = tmp_path / "clips" / "hour.wav"
+  path.parent.mkdir()
   header = wav_files.fmt(channels=2, sample_rate=48000)
   start = b"RIFF" + struct.pack("<I", 4 + len(header) + 8 + size) + b"WAVE"
   path.write_bytes(start + header + b"data" + struct.pack("<I", size))
   os.truncate(path, path.stat().st_size + size)
+  return path
+
+
+def test_plot_of_an_hour(hour, record_property):
   above = memory.run(
     """
     import sys
@@ -62,8 +68,27 @@ def test_plot_of_an_hour(tmp_path, record_property):
     config = tfspec.SpectrogramConfig()
     print(peak(plot.plot, [sys.argv[1]], config, sys.argv[2])[0])
     """,
-    path,
-    tmp_path / "hour.png",
+    hour,
+    hour.with_suffix(".png"),
   )
   record_property("plot, an hour of stereo", f"{above / 1e6:.0f} MB")
+  assert above <= 600e6
+
+
+def test_prepare_of_an_hour(hour, tmp_path, record_property):
+  config = tfspec.SpectrogramConfig(frame_length=1024, frame_step=1024)
+  peak = memory.run(
+    """
+    import sys
+    import tfspec
+    from tfspec.data import prepare
+    config = tfspec.SpectrogramConfig(frame_length=1024, frame_step=1024)
+    print(peak(prepare.prepare, sys.argv[1], sys.argv[2], config)[0])
+    """,
+    hour.parent,
+    tmp_path / "prepared",
+  )
+  result = 4 * 2 * config.num_frames(60 * 60 * 48000) * config.num_features
+  above = peak - result
+  record_property("prepare, an hour of stereo", f"{above / 1e6:.0f} MB")
   assert above <= 600e6

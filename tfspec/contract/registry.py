@@ -255,9 +255,9 @@ GOLDENS = [
       + _SMALL,
       shape=(2, samples, 1),
     )
-    for samples in (1, 63, 64, 65)
     for padding in ("VALID", "SAME", "CENTER")
     for engine in ("FFT", "KERNEL")
+    for samples in (1, 63, 64, 65)
   ),
   Golden("shorter_than_frame", _SMALL, shape=(2, 63, 1)),
   Golden(

@@ -141,7 +141,7 @@ def _write(
       seconds = 0.0
       num_skipped += is_wav(clip.source)
     else:
-      shard, size = writer.write(clip.values, clip.source, clip.sample_rate_hz)
+      shard, size = writer.write(clip.record)
       seconds = clip.samples / clip.sample_rate_hz
       row |= {
         "status": "written",
@@ -227,13 +227,11 @@ class _Sheet:
       step = config.resolved().frame_step
       frames = int(_SHEET_SECONDS * clip.sample_rate_hz / step) + 1
       axis = layouts.time_axis(config) - 1
-      some = range(min(frames, values.shape[axis]))
+      some, _ = np.split(values, [frames], axis)
       title = clip.source
       if clip.channels > 1:
         title += f" (channel 1 of {clip.channels})"
-      self._panels.append(
-        plot.Panel(title, np.take(values, some, axis), clip.sample_rate_hz)
-      )
+      self._panels.append(plot.Panel(title, some.copy(), clip.sample_rate_hz))
     self._offered += 1
     if len(self._panels) >= 2 * _SHEET_CLIPS:
       self._panels = self._panels[::2]

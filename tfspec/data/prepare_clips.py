@@ -3,30 +3,39 @@
 import collections
 import concurrent.futures
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfspec import errors
 from tfspec.config import SpectrogramConfig
+from tfspec.data import records, wav_file
 from tfspec.spectrogram import layouts
 from tfspec.spectrogram import module as spectrogram_lib
 from tfspec.storage import files
 
 # A protocol buffer, and so a tf.train.Example, ends at 2 GiB.
 _MAX_EXAMPLE_BYTES = 1 << 30
+# The signals, or the values, of a piece of a clip.
+_PIECE_VALUES = 1 << 22
 # The signals and spectrograms that are in work or wait to be written.
 _BYTES_IN_WORK = 256 << 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Clip:
-  """One file: its spectrogram, or the reason why there is none."""
+  """One file: its spectrogram, or the reason why there is none.
+
+  The values lie in the record.
+  """
 
   source: str
   reason: str = ""
+  record: bytearray = dataclasses.field(default_factory=bytearray)
   values: np.ndarray | None = None
   samples: int = 0
   channels: int = 0
@@ -54,7 +63,7 @@ def clips(
     ):
       return Clip(source, reason="It is not a regular file.")
     try:
-      return compute(source, files.read_bytes(path))
+      return compute(source, path)
     except (OSError, tf.errors.OpError) as e:
       return Clip(source, reason=_reason(e))
 
@@ -78,7 +87,7 @@ def clips(
 
 
 def _estimated_bytes(path: str, config: SpectrogramConfig) -> int:
-  """Returns about how many bytes a clip of 16 bits and its result have."""
+  """Returns about how many bytes a clip of 16 bits and its result take."""
   if not is_wav(path):
     return 0
   try:
@@ -86,58 +95,110 @@ def _estimated_bytes(path: str, config: SpectrogramConfig) -> int:
   except OSError:  # Whoever reads it says so.
     return 0
   values = samples * config.num_features // config.resolved().frame_step
-  return 4 * (samples + values)
+  return 4 * (min(samples, _PIECE_VALUES) + values)
 
 
-def _computation(
-  config: SpectrogramConfig,
-) -> Callable[[str, bytes], Clip]:
-  """Returns a function from the name and contents of a file to its result."""
-
-  @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-  def decode(contents: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    return spectrogram_lib.decode_wav(contents, config, return_missing=True)
-
-  spectrogram = tf.function(
-    spectrogram_lib.Spectrogram(config),
+def _computation(config: SpectrogramConfig) -> Callable[[str, str], Clip]:
+  """Returns a function from the name and path of a file to its result."""
+  spectrogram = spectrogram_lib.Spectrogram(config)
+  axis = layouts.time_axis(config) - 1
+  compute_piece = tf.function(
+    lambda signals: spectrogram(layouts.to_layout(signals, config)),
     input_signature=[tf.TensorSpec([None, None], tf.float32)],
+    autograph=False,
   )
 
-  def compute(source: str, contents: bytes) -> Clip:
-    signals, sample_rate_hz, missing = decode(contents)
-    del contents
-    sizes = layouts.samples_and_channels(signals.shape.as_list(), config)
-    samples, channels = map(int, sizes)
-    missing = int(missing)
-    frames = config.num_frames(samples)
-    size = 4 * frames * config.num_features * channels
+  def compute(source: str, path: str) -> Clip:
+    file = wav_file.WavFile(path, config.sample_rate_hz)
+    frames = config.num_frames(file.samples)
+    batch = layouts.output_shape(1, frames, file.channels, config)
+    shape = tuple(n or 0 for n in batch[1:])
+    size = 4 * math.prod(shape)
     if not size:
-      return Clip(source, reason=_no_frames(samples, missing, config))
+      return Clip(source, reason=_no_frames(file, config))
     if size > _MAX_EXAMPLE_BYTES:
       reason = (
         f"A spectrogram must have at most {_MAX_EXAMPLE_BYTES} bytes. "
         f"Got: {size}."
       )
       return Clip(source, reason=reason)
-    # Not `numpy()`, which copies.
-    values = np.asarray(memoryview(spectrogram(signals)))
-    if not np.all(np.isfinite(values)):
-      reason = "The clip must be finite. Got: samples that are inf or NaN."
-      return Clip(source, reason=reason)
+    record, values = records.make_example(shape, source, file.sample_rate_hz)
+    by_time = np.moveaxis(values, axis, 0)
+    for piece in _pieces(file.samples, file.channels, config):
+      # Not `numpy()`, which copies.
+      found = np.asarray(
+        memoryview(compute_piece(file.read(piece.start, piece.stop)))
+      )
+      found = np.moveaxis(found, axis, 0)[piece.own]
+      if not np.all(np.isfinite(found)):
+        reason = "The clip must be finite. Got: samples that are inf or NaN."
+        return Clip(source, reason=reason)
+      by_time[piece.frames] = found
     return Clip(
-      source, "", values, samples, channels, int(sample_rate_hz), missing
+      source,
+      "",
+      record,
+      values,
+      file.samples,
+      file.channels,
+      file.sample_rate_hz,
+      file.missing,
     )
 
   return compute
 
 
-def _no_frames(samples: int, missing: int, config: SpectrogramConfig) -> str:
-  cut = f", and {missing} missing, as the file is cut short" if missing else ""
-  if not samples:
+class _Piece(NamedTuple):
+  """A part of a clip, computed as if it were a clip.
+
+  Attributes:
+    start: Its first sample.
+    stop: The sample behind its last one.
+    own: Which of its frames are those of the whole clip.
+    frames: Which of those of the clip they are.
+  """
+
+  start: int
+  stop: int
+  own: slice
+  frames: slice
+
+
+def _pieces(
+  samples: int, channels: int, config: SpectrogramConfig
+) -> Iterator[_Piece]:
+  """Yields the pieces of a clip: all of it, if it is not long.
+
+  They overlap, so that no frame that counts sees the padding of a piece.
+  """
+  values = config.resolved()
+  step = values.frame_step
+  overlap = -(-values.frame_length // step)
+  most = max(1, _PIECE_VALUES // (channels * max(step, config.num_features)))
+  total = config.num_frames(samples)
+  for first in range(0, total, most):
+    last = min(first + most, total)
+    before = max(0, first - overlap)
+    # "same" padding begins as that of the clip does where the length of the
+    # piece leaves the same remainder.
+    stop = (last + overlap) * step + samples % step
+    yield _Piece(
+      before * step,
+      min(stop, samples) if last < total else samples,
+      slice(first - before, last - before),
+      slice(first, last),
+    )
+
+
+def _no_frames(file: wav_file.WavFile, config: SpectrogramConfig) -> str:
+  cut = ""
+  if file.missing:
+    cut = f", and {file.missing} missing, as the file is cut short"
+  if not file.samples:
     return f"The file holds no samples{cut}."
   return (
     "The clip is shorter than a frame. "
-    f"Got: samples={samples}{cut}, frame_length={config.frame_length}."
+    f"Got: samples={file.samples}{cut}, frame_length={config.frame_length}."
   )
 
 

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import math
 import os
 from typing import Any
 
@@ -37,15 +38,12 @@ class ShardWriter:
     self._size = 0
     self._shards = 0
 
-  def write(
-    self, values: np.ndarray, source: str, sample_rate_hz: int
-  ) -> tuple[int, int]:
-    """Writes one spectrogram.
+  def write(self, content: bytearray) -> tuple[int, int]:
+    """Writes one example.
 
     Returns:
       The number of its shard, and the bytes that it takes there.
     """
-    content = serialize(values, source, sample_rate_hz)
     if self._writer is None or self._size >= self._shard_bytes:
       self._close_shard()
       path = os.path.join(self._folder, _shard_name(self._shards, None))
@@ -74,31 +72,37 @@ class ShardWriter:
       self._writer = None
 
 
-def serialize(values: np.ndarray, source: str, sample_rate_hz: int) -> bytes:
-  """Returns a `tf.train.Example` in its wire format.
+def make_example(
+  shape: tuple[int, ...], source: str, sample_rate_hz: int
+) -> tuple[bytearray, np.ndarray]:
+  """Returns a `tf.train.Example` in its wire format, and its values in there.
 
   It is built by hand: a `FloatList` takes its values one by one, and a message
-  writes its features in an order that differs from process to process.
+  writes its features in an order that differs from process to process. So a
+  spectrogram needs no room but that of its record.
 
   Args:
-    values: The spectrogram, float32.
+    shape: The shape of the spectrogram.
     source: The path of its audio file, which need not be text.
     sample_rate_hz: The sample rate of the clip.
+
+  Returns:
+    The bytes, and float32 zeros of the shape: writing to them changes those.
   """
   # The numbers are those of the fields in TensorFlow's example.proto and
   # feature.proto: a Feature has its BytesList in 1, FloatList 2, Int64List 3.
   small = {
     "sample_rate_hz": field(3, field(1, varint(sample_rate_hz))),
-    "shape": field(3, field(1, b"".join(map(varint, values.shape)))),
+    "shape": field(3, field(1, b"".join(map(varint, shape)))),
     "source": field(1, field(1, os.fsencode(source))),
   }
   features = b"".join(
     field(1, field(1, key.encode()) + field(2, feature))
     for key, feature in small.items()
   )
-  # The values come last. What stands before them is built from the inside out,
-  # so that they are copied once: (field, what precedes it in its message).
-  values = np.ascontiguousarray(values, "<f4")
+  # The values come last. What stands before them is built from the inside out:
+  # (field, what precedes it in its message).
+  size = 4 * math.prod(shape)
   start = b""
   for number, before in (
     (1, b""),  # FloatList.value
@@ -107,8 +111,11 @@ def serialize(values: np.ndarray, source: str, sample_rate_hz: int) -> bytes:
     (1, features),  # Features.feature
     (1, b""),  # Example.features
   ):
-    start = before + field_start(number, len(start) + values.nbytes) + start
-  return b"".join([start, values.data])
+    start = before + field_start(number, len(start) + size) + start
+  content = bytearray(len(start) + size)
+  content[: len(start)] = start
+  values = np.frombuffer(content, "<f4", offset=len(start)).reshape(shape)
+  return content, values
 
 
 def read_examples(

@@ -88,9 +88,7 @@ class Servable(tf.Module):
     self._axis = exported.time_axis
     self.batching = batching
     if exported.model is None:
-      spectrogram = exported.function(self._spectrogram, jit_compile)
-      # As it is, it would be saved for itself too.
-      self._answer = lambda *inputs: spectrogram(*inputs)
+      self._answer = self._at_once(jit_compile)
     else:
       self._answer = self._by_rows(exported.predict, jit_compile)
     self.functions = {
@@ -104,6 +102,16 @@ class Servable(tf.Module):
       self.functions["spectrogram"] = self._of_signals(
         lambda signals, lengths: inside(*self._check(signals, lengths))
       )
+
+  def _at_once(self, jit_compile: bool) -> _Answer:
+    """Returns the spectrogram as a function of rows."""
+    function = self.exported.function(self._spectrogram, jit_compile)
+
+    # Not the function itself, which would be saved besides the signatures.
+    def answer(signals: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
+      return function(signals, lengths)
+
+    return answer
 
   def _by_rows(
     self, run: _Answer, jit_compile: bool, fill: float = 0.0
@@ -168,14 +176,13 @@ class Servable(tf.Module):
     self, run: _Answer, dtype: tf.DType = tf.float32
   ) -> Callable[..., Any]:
     """Returns the signature of a function of signals and lengths."""
-    # TF Serving takes this if a request leaves the lengths out.
-    no_lengths = tf.zeros([0], tf.int32)
-
     specs = [
       tf.TensorSpec(self.exported.signals_shape, dtype, "signals"),
       tf.TensorSpec([None], tf.int32, "lengths"),
     ]
-    traced = _function(run, input_signature=specs).get_concrete_function()
+    traced = _traced(run, specs)
+    # TF Serving takes this if a request leaves the lengths out.
+    no_lengths = tf.zeros([0], tf.int32)
 
     def serve(
       signals: tf.Tensor, lengths: tf.Tensor = no_lengths
@@ -187,7 +194,7 @@ class Servable(tf.Module):
   def _of_files(self) -> Callable[..., Any]:
     """Returns the signature of WAV files."""
     specs = [tf.TensorSpec([None], tf.string, "wav_bytes")]
-    traced = _function(self._wav, input_signature=specs).get_concrete_function()
+    traced = _traced(self._wav, specs)
     return _function(lambda wav_bytes: traced(wav_bytes), input_signature=specs)
 
   def _float(
@@ -373,6 +380,17 @@ class Servable(tf.Module):
   ) -> dict[str, tf.Tensor]:
     values, num_frames = self.spectrogram(signals, lengths)
     return {"spectrogram": values, "num_frames": num_frames}
+
+
+def _traced(
+  run: Callable[..., Any], specs: list[tf.TensorSpec]
+) -> Callable[..., Any]:
+  """Returns a function that is traced now.
+
+  Saving traces each `tf.function` anew: here no more than the call of this one.
+  """
+  function = _function(run, input_signature=specs)
+  return function.get_concrete_function()
 
 
 def _first_false(values: tf.Tensor) -> tf.Tensor:

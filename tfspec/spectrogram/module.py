@@ -5,7 +5,6 @@ import tensorflow as tf
 from tfspec.coefficients import framing
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import check_ops, length_ops, shape_ops, stft_ops, tracing
-from tfspec.ops.wav import decoding
 from tfspec.spectrogram import layouts, transform
 
 
@@ -230,33 +229,3 @@ def _num_frames(lengths: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
   return framing.num_frames(
     lengths, config.frame_length, config.frame_step, config.padding, tf.maximum
   )
-
-
-def decode_wav(
-  contents: tf.Tensor,
-  config: SpectrogramConfig,
-  channels: int | None = None,
-  *,
-  return_missing: bool = False,
-) -> tuple[tf.Tensor, ...]:
-  """Decodes a WAV file for a config.
-
-  Args:
-    contents: Bytes of the file, a scalar string.
-    config: The config: its `data_format` says how the signals are laid out, and
-      its `sample_rate_hz`, if there is one, what the rate must be.
-    channels: How many channels the file must have, or None for any.
-    return_missing: Whether to return how many samples a cut file misses.
-
-  Returns:
-    Signals, float32 `[samples, channels]` or with channels first
-    `[channels, samples]`, and the sample rate in hertz, an int32 scalar. With
-    `return_missing` a third, the missing samples; see `tfspec.decode_wav`.
-
-  Raises:
-    tf.errors.InvalidArgumentError: See `tfspec.decode_wav`.
-  """
-  signals, *others = decoding.decode_wav(
-    contents, channels, config.sample_rate_hz, return_missing=return_missing
-  )
-  return layouts.to_layout(signals, config), *others

@@ -195,17 +195,20 @@ def opened(path: str, mode: Literal["rb", "wb"]) -> Iterator[BinaryIO]:
       yield file
 
 
-def read_bytes(path: str, most: int = -1) -> bytes:
-  """Returns the bytes of a file, or its first ones.
+def read_bytes(path: str, most: int = -1, start: int = 0) -> bytes:
+  """Returns the bytes of a file, or some of them.
 
   Args:
     path: The file.
     most: How many bytes to read at most; -1: all.
+    start: Where to begin.
 
   Raises:
     OSError: If it cannot be read.
   """
   with opened(path, "rb") as file:
+    if start:
+      file.seek(start)
     return file.read(most)
 
 

@@ -158,16 +158,19 @@ def find_samples(
   channels: tf.Tensor | int = headers.ANY,
   sample_rate_hz: tf.Tensor | int = headers.ANY,
   source: tf.Tensor | str = "",
+  length: tf.Tensor | None = None,
 ) -> Samples:
   """Reads and checks the header of a WAV file, and decodes nothing.
 
   Args:
-    contents: Scalar string, the bytes of a file, fewer than 2 GiB.
+    contents: Scalar string, the bytes of a file, fewer than 2 GiB, or the first
+      of them: it fails if the header needs more.
     channels: How many channels there must be, an int64 scalar, or
       `headers.ANY`.
     sample_rate_hz: What the sample rate must be, an int64 scalar, or
       `headers.ANY`.
     source: What messages start with; see `decode`.
+    length: How many bytes the file has, an int64 scalar. None: `contents`.
 
   Returns:
     What `decode_samples` takes.
@@ -176,7 +179,7 @@ def find_samples(
     tf.errors.InvalidArgumentError: When run; see `decode_wav`.
   """
   contents = tf.ensure_shape(contents, [])
-  header = headers.read_header(contents)
+  header = headers.read_header(contents, length)
   frame_size = headers.require_valid(
     contents, header, channels, sample_rate_hz, source
   )

@@ -66,16 +66,18 @@ class Header(NamedTuple):
   frame_size: tf.Tensor  # Of a sample of all channels, by bits and channels.
 
 
-def read_header(contents: tf.Tensor) -> Header:
+def read_header(contents: tf.Tensor, length: tf.Tensor | None = None) -> Header:
   """Reads what stands around the samples, whatever it is.
 
   Args:
-    contents: Bytes of the file, a scalar string.
+    contents: Bytes of the file, a scalar string, or the first of them.
+    length: How many bytes the file has, an int64 scalar. None: these.
 
   Returns:
     The header; it means something only if `require_valid` finds it valid.
   """
-  length = tf.cast(tf.strings.length(contents), tf.int64)
+  if length is None:
+    length = tf.cast(tf.strings.length(contents), tf.int64)
   first_words = read(contents, _int64(0), 11, tf.int32)
   first, _, form, *_ = tf.unstack(first_words)
   chunks = chunks_lib.walk(contents, length, first_words)
@@ -149,8 +151,9 @@ class Rule(NamedTuple):
 def _chunk_rules(contents: tf.Tensor, header: Header) -> list[Rule]:
   """Returns the rules on the file as a list of chunks."""
   length, chunks = header.length, header.chunks
-  # `length` comes from an int32 that wraps around.
-  beyond = tf.strings.substr(contents, tf.maximum(length, 0), _int64(1))
+  # An int32, which wraps around.
+  end = tf.maximum(tf.strings.length(contents), 0)
+  beyond = tf.strings.substr(contents, end, 1)
   is_tag = tf.equal(header.tag, [tag(b"RIFF"), tag(b"RF64")])
   is_end = chunks.walked_to + 8 > length
   has_fmt, has_data = chunks.fmt < length, chunks.data < length
