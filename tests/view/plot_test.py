@@ -47,6 +47,15 @@ def _panel(signals, config=_CONFIG, title="clip", rate=_RATE):
   return plot.Panel(title, values, rate)
 
 
+def _colours(path, left, right):
+  """Returns the colours halfway up a picture, between shares of its width."""
+  pixels = matplotlib.image.imread(path)[..., :3]
+  height, width, _ = pixels.shape
+  rows = slice(height * 2 // 5, height // 2)
+  part = pixels[rows, int(left * width) : int(right * width)]
+  return np.unique(part.reshape(-1, 3), axis=0)
+
+
 def _brightest(image):
   """Returns the seconds and hertz of the middle of the brightest pixel."""
   values = np.asarray(image.get_array())
@@ -177,7 +186,9 @@ def test_silence_is_drawn(mode, tmp_path):
   config = dataclasses.replace(_CONFIG, mode=mode)
   panel = _panel(np.zeros([500, 1], np.float32), config)
   plot.contact_sheet([panel], config, tmp_path / "sheet.png")
-  assert (tmp_path / "sheet.png").stat().st_size > 1000
+  # Inside the axes there is one colour, which is not that of the paper.
+  (colour,) = _colours(tmp_path / "sheet.png", 0.25, 0.5)
+  assert tuple(colour) != (1.0, 1.0, 1.0)
 
 
 def test_infinite_values_do_not_hide_the_others(drawn):
@@ -195,7 +206,9 @@ def test_clip_without_frames_is_drawn_beside_others(tmp_path):
   panels = [_panel(_noise(500)), _panel(_noise(63), title="short")]
   assert panels[1].values.shape == (0, 33)
   plot.contact_sheet(panels, _CONFIG, tmp_path / "sheet.png")
-  assert (tmp_path / "sheet.png").stat().st_size > 1000
+  assert len(_colours(tmp_path / "sheet.png", 0.15, 0.35)) > 20
+  (paper,) = _colours(tmp_path / "sheet.png", 0.6, 0.75)
+  assert tuple(paper) == (1.0, 1.0, 1.0)
 
 
 def test_without_matplotlib(monkeypatch, tmp_path):
