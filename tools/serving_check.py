@@ -33,7 +33,7 @@ from tensorflow_serving.apis import (
 import tfspec
 from tfspec import errors
 from tfspec.contract import archive, bounds, vectors
-from tfspec.export import requests as requests_lib
+from tfspec.export import sample_requests
 
 _REQUESTS = flags.DEFINE_integer("requests", 20000, "How many to send.")
 _CLIENTS = flags.DEFINE_integer("clients", 8, "How many send at a time.")
@@ -110,7 +110,7 @@ def good_requests(
   found = archive.load(os.path.join(path, "assets", "goldens.npz"), _CONFIG)
   for golden in found:
     clip = [golden.signals]
-    inputs = requests_lib.inputs(clip, [None, None], _CONFIG)
+    inputs = sample_requests.inputs(clip, [None, None], _CONFIG)
     names = ["serving_default", "wav"]
     if golden.name == "pcm16":
       names.append("pcm16")
@@ -123,14 +123,14 @@ def good_requests(
 def bad_requests() -> list[predict_pb2.PredictRequest]:
   """Returns requests that must be refused, each for another reason."""
   sound = 0.1 * np.sin(np.arange(800, dtype=np.float32))[:, np.newaxis]
-  file = requests_lib.wav_file(sound, 8000)
+  file = sample_requests.wav_file(sound, 8000)
   huge = np.zeros([_MAX_SAMPLES + 1, 1], np.float32)
   files = {
     "truncated": file[:30],
-    "wrong rate": requests_lib.wav_file(sound, 16000),
+    "wrong rate": sample_requests.wav_file(sound, 16000),
     "empty": b"",
-    "huge": requests_lib.wav_file(huge, 8000),
-    "NaN": requests_lib.wav_file(sound * np.nan, 8000),
+    "huge": sample_requests.wav_file(huge, 8000),
+    "NaN": sample_requests.wav_file(sound * np.nan, 8000),
     "text": b"This is no sound at all, it is a sentence.",
   }
   signals = sound.T

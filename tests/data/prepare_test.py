@@ -608,7 +608,7 @@ def test_many_values_of_a_reason_are_not_all_told():
     {"source": f"{i}.wav", "reason": f"It must be good. Got: {i // 2}."}
     for i in range(12)
   ]
-  assert prepare_report.reasons(rows) == [
+  assert prepare_report.grouped_reasons(rows) == [
     "12 files: It must be good. Got: 0 (2); 1 (2); 2 (2); and 3 other values. "
     "The first is 0.wav."
   ]

@@ -9,7 +9,7 @@ import pytest
 
 import tfspec
 from tests import wav_files
-from tfspec.export import requests
+from tfspec.export import sample_requests
 from tools import cpp_loader
 
 _CONFIG = tfspec.SpectrogramConfig(
@@ -42,7 +42,9 @@ def test_every_signature_and_bad_requests(program, changes, tmp_path):
   tfspec.export_saved_model(config, model, max_samples=1000)
   pcm = np.round(_signals(2, 300) * 2**15)
   signals = (pcm / 2**15).astype(np.float32)
-  files = [requests.wav_file(row[:, np.newaxis], 8000) for row in signals]
+  files = [
+    sample_requests.wav_file(row[:, np.newaxis], 8000) for row in signals
+  ]
   expected = tfspec.Spectrogram(config)(signals[..., np.newaxis]).numpy()
   good = [
     ("serving_default", {"signals": signals}),  # Without the lengths.
@@ -51,7 +53,7 @@ def test_every_signature_and_bad_requests(program, changes, tmp_path):
     ("wav", {"wav_bytes": files}),
   ]
   cut = [files[0][:30]]
-  other_rate = [requests.wav_file(_signals(300, 1), 16000)]
+  other_rate = [sample_requests.wav_file(_signals(300, 1), 16000)]
   nan = np.full([1, 300], np.nan, np.float32)
   bad = [
     ("serving_default", {"signals": nan}),

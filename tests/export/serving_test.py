@@ -11,7 +11,7 @@ from tensorflow.core.framework import tensor_pb2
 
 import tfspec
 from tfspec import errors
-from tfspec.export import requests as requests_lib
+from tfspec.export import sample_requests
 from tfspec.storage import checksums
 
 _CONFIG = tfspec.SpectrogramConfig(
@@ -45,7 +45,7 @@ def _signals(*shape):
 
 
 def _wav(samples, sample_rate_hz=8000):
-  return requests_lib.wav_file(_signals(samples, 1), sample_rate_hz)
+  return sample_requests.wav_file(_signals(samples, 1), sample_rate_hz)
 
 
 def _refused(signature, **inputs):
@@ -164,7 +164,7 @@ def test_non_finite_samples(served, bad, tmp_path):
   sentence = "signals must be finite. Got: a NaN or an infinity in row 1."
   serve = served["serving_default"]
   assert _refused(serve, signals=signals, lengths=_ALL) == sentence
-  file = requests_lib.wav_file(signals[1][:, np.newaxis], 8000)
+  file = sample_requests.wav_file(signals[1][:, np.newaxis], 8000)
   assert _refused(served["wav"], wav_bytes=[_wav(9), file]) == sentence
   # Behind the end of its clip it is no sample.
   outputs = serve(signals=signals, lengths=[300, 250])
@@ -332,7 +332,7 @@ def test_keras_model_from_sound_to_prediction(samples, channels, tmp_path):
       "signals": (signals * 2**15).astype(np.int16),
       "lengths": _ALL,
     },
-    "wav": {"wav_bytes": [requests_lib.wav_file(batch[0], 8000)]},
+    "wav": {"wav_bytes": [sample_requests.wav_file(batch[0], 8000)]},
   }
   for name, request in inputs.items():
     (output,) = signatures[name](**request).items()
@@ -391,7 +391,7 @@ def test_keras_model_with_channels_first_and_two_outputs(jit_compile, tmp_path):
   signatures = tf.saved_model.load(str(tmp_path / "1")).signatures
   batch = _signals(2, 2, 500)
   expected = model(batch)
-  file = requests_lib.wav_file(batch[0].T, 8000)
+  file = sample_requests.wav_file(batch[0].T, 8000)
   requests = {
     "serving_default": ({"signals": batch, "lengths": _ALL}, 2),
     "wav": ({"wav_bytes": [file]}, 1),

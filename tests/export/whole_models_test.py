@@ -12,7 +12,7 @@ import tensorflow as tf
 import tfspec
 from tests.paths import SPEECH
 from tfspec import errors
-from tfspec.export import answers, requests
+from tfspec.export import answers, sample_requests
 from tfspec.export import saved_model as export
 from tfspec.export.sources import Exportable
 from tfspec.layers import stft_spectrogram
@@ -228,7 +228,7 @@ def _requests(clips, samples, channels):
   behind = np.arange(size) >= lengths[:, np.newaxis]
   floats = np.where(behind, np.nan, batch / np.float32(2**15)).astype("f")
   files = [
-    requests.wav_file(np.stack([clip] * channels, -1) / 2**15, 8000)
+    sample_requests.wav_file(np.stack([clip] * channels, -1) / 2**15, 8000)
     for clip in clips
   ]
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tfspec
 from tfspec.config import FIELDS
 from tfspec.data import prepare
-from tfspec.export import requests
+from tfspec.export import sample_requests
 from tfspec.verification import effects
 
 _CONFIG = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
@@ -285,7 +285,9 @@ def places(tmp_path_factory):
   tfspec.export_litert(_CONFIG, folder / "file.tflite")
   (folder / "clips").mkdir()
   clip = np.random.default_rng(1).uniform(-0.5, 0.5, [500, 1])
-  (folder / "clips" / "a.wav").write_bytes(requests.wav_file(clip, 16000))
+  (folder / "clips" / "a.wav").write_bytes(
+    sample_requests.wav_file(clip, 16000)
+  )
   prepare.prepare(folder / "clips", folder / "prepared", _CONFIG)
   trained = _moved(tfspec.Spectrogram(_TRAINABLE))
   tfspec.export_saved_model(trained, folder / "trained_export")

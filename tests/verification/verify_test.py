@@ -18,7 +18,7 @@ import tfspec
 from tfspec import config as config_lib
 from tfspec.contract import replay, vectors
 from tfspec.data import prepare
-from tfspec.export import answer_replay, answers, litert, requests
+from tfspec.export import answer_replay, answers, litert, sample_requests
 from tfspec.storage import checksums
 from tfspec.verification import definitions, routes
 from tfspec.verification.verify import _differences
@@ -647,7 +647,9 @@ def test_against_nothing(fixed, tmp_path):
 def test_prepared_dataset(exports, tmp_path):
   (tmp_path / "clips").mkdir()
   clip = np.random.default_rng(1).uniform(-0.5, 0.5, [500, 1])
-  (tmp_path / "clips" / "a.wav").write_bytes(requests.wav_file(clip, 16000))
+  (tmp_path / "clips" / "a.wav").write_bytes(
+    sample_requests.wav_file(clip, 16000)
+  )
   folder = tmp_path / "prepared"
   prepare.prepare(tmp_path / "clips", folder, _CONFIG)
   report = tfspec.verify(folder, against=exports / "fixed")

@@ -1,7 +1,8 @@
-"""The configuration of a spectrogram: all defaults and all rules.
+"""The configuration of a spectrogram: all fields and their defaults.
 
 `SpectrogramConfig` is what the rest of tfspec reads; the proto of the same name
-is how it is stored. This module does not import TensorFlow.
+is how it is stored. The rules that it calls are in `coefficients.rules`, where
+`tfspec.stft` finds them too. This module does not import TensorFlow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Audio files in, sharded TFRecords and a manifest out."""
+"""Audio files in, sharded TFRecords and a manifest out.
+
+`prepare_clips` computes the spectrograms, and says why a file has none.
+"""
 
 import json
 import math
@@ -179,7 +182,7 @@ def _write(
     contact_sheet=sheet_path if has_sheet else None,
     sample_rates_hz=tuple(sorted({row["sample_rate_hz"] for row in written})),
     channels=tuple(sorted({row["channels"] for row in written})),
-    skipped_reasons=tuple(prepare_report.reasons(skipped)),
+    skipped_reasons=tuple(prepare_report.grouped_reasons(skipped)),
     cut_short=sum(samples > 0 for samples in missing),
     missing_samples=sum(missing),
   )
@@ -206,7 +209,7 @@ def _too_many_skipped(
       f"and not all. Got: max_skipped={max_skipped}, {len(wavs)} of "
       f"{num_wavs} skipped when {len(rows) - len(skipped)} were written. "
       f"Nothing is kept but {files.shown(path)}, which lists them.",
-      *prepare_report.reasons(wavs),
+      *prepare_report.grouped_reasons(wavs),
     ]
   )
 

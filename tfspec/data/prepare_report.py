@@ -86,7 +86,7 @@ class Summary:
     return "\n".join(lines)
 
 
-def reasons(skipped: Iterable[Mapping[str, Any]]) -> list[str]:
+def grouped_reasons(skipped: Iterable[Mapping[str, Any]]) -> list[str]:
   """Returns a sentence for each reason why files were skipped.
 
   Args:

@@ -11,7 +11,7 @@ from tfspec.config import SpectrogramConfig
 from tfspec.contract import bounds
 from tfspec.contract.replay import RouteResult
 from tfspec.export import answers as answers_lib
-from tfspec.export import requests
+from tfspec.export import sample_requests
 from tfspec.export.answers import Answer, Answers
 
 # The padding of clips.
@@ -38,7 +38,7 @@ def served_answers(
     shape: The shape of their input `signals`.
     answers: The clips, and the answers of Keras.
   """
-  fixed = shape[requests.time_axis(shape, config)] is not None
+  fixed = shape[sample_requests.time_axis(shape, config)] is not None
   least = min(len(clip.signals) for clip in answers.answered)
   results = []
   for name in signatures:
@@ -47,7 +47,7 @@ def served_answers(
       clips: list[Answer], name: str = name
     ) -> Mapping[str, tf.Tensor | np.ndarray]:
       alone = len(clips) == 1
-      inputs = requests.inputs(
+      inputs = sample_requests.inputs(
         [clip.signals for clip in clips],
         shape,
         config,
@@ -73,7 +73,7 @@ def served_answers(
 def _fits(clip: Answer, signature: str, least: int) -> bool:
   """Returns whether a clip can be sent to a signature."""
   if signature == "pcm16":
-    return requests.fits_pcm16(clip.signals)
+    return sample_requests.fits_pcm16(clip.signals)
   # The layer itself accepts clips that the model refuses behind it.
   is_short = len(clip.signals) < least
   return signature != "spectrogram" or is_short or clip.outputs is not None

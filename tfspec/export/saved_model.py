@@ -17,7 +17,7 @@ from tfspec.export import (
   sources,
 )
 from tfspec.export import answers as answers_lib
-from tfspec.export import requests as requests_lib
+from tfspec.export import sample_requests
 from tfspec.export.answers import Answers
 from tfspec.export.signatures import BATCHINGS, Limits, Servable
 from tfspec.export.sources import (
@@ -160,9 +160,9 @@ def export_saved_model(
     clip = vectors.clips(config)["pcm16"]
     if answers is not None:
       clip = answers.answered[0].signals
-    inputs = requests_lib.inputs([clip], exported.signals_shape, config)
+    inputs = sample_requests.inputs([clip], exported.signals_shape, config)
     requests = {name: inputs[name] for name in served.functions}
-    requests_lib.save_warmup(partial, name, requests)
+    sample_requests.save_warmup(partial, name, requests)
     checksums.write(partial)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfspec.config import SpectrogramConfig
-from tfspec.export import process_state, requests
+from tfspec.export import process_state, sample_requests
 from tfspec.layers import conversion, models, stft_spectrogram
 from tfspec.spectrogram import Spectrogram, layouts
 from tfspec.storage import files
@@ -309,7 +309,7 @@ def _signals_of(
       "The model must take signals of a floating-point dtype. Got: "
       f"{signals.dtype}."
     )
-  axis = requests.time_axis(list(shape), config)
+  axis = sample_requests.time_axis(list(shape), config)
   own = shape[3 - axis]
   if own is None or channels not in (None, own):
     raise ValueError(

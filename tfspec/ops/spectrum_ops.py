@@ -1,5 +1,6 @@
 """The output modes: functions of the power of a spectrum, or of its parts.
 
+`stages` has the table of modes and of what each needs.
 All tensors are `[..., num_bins]`; no complex tensor is made. The power
 `|X|^2 = real^2 + imag^2` is a value of the dtype: it overflows for magnitudes
 above 1.8e19 in float32 (1.3e154 in float64), far beyond signals in [-1, 1] or

@@ -14,7 +14,7 @@ from tfspec.config import SpectrogramConfig
 from tfspec.contract.replay import Route
 from tfspec.contract.vectors import Golden
 from tfspec.data.dataset import spectrogram_fn
-from tfspec.export import litert, requests
+from tfspec.export import litert, sample_requests
 from tfspec.layers import stft_spectrogram
 from tfspec.layers import stft_spectrogram as layers
 from tfspec.spectrogram import Spectrogram, layouts
@@ -108,11 +108,11 @@ def served(config: SpectrogramConfig, model: tf.Module) -> dict[str, Route]:
   def wav(batch: np.ndarray) -> np.ndarray:
     rate = config.sample_rate_hz or 16000
     clips = np.moveaxis(batch, layouts.channel_axis(config), -1)
-    files = [requests.wav_file(clip, rate) for clip in clips]
+    files = [sample_requests.wav_file(clip, rate) for clip in clips]
     serve = model.signatures["wav"]
     outputs = serve(wav_bytes=tf.constant(files))
     if config.sample_rate_hz is not None:
-      _check_refused(serve, requests.wav_file(clips[0], rate + 1))
+      _check_refused(serve, sample_requests.wav_file(clips[0], rate + 1))
     return _own_frames(outputs, config, batch.shape[time])
 
   def pcm16(batch: np.ndarray) -> np.ndarray:
@@ -123,7 +123,7 @@ def served(config: SpectrogramConfig, model: tf.Module) -> dict[str, Route]:
 
   def fitting(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
     goldens = [
-      golden for golden in goldens if requests.fits_pcm16(golden.signals)
+      golden for golden in goldens if sample_requests.fits_pcm16(golden.signals)
     ]
     return batches(pcm16)(goldens) if goldens else ()
 

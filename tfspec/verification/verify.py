@@ -16,7 +16,7 @@ from tfspec.contract import archive, replay, vectors
 from tfspec.contract.replay import Route, RouteResult
 from tfspec.contract.vectors import Golden
 from tfspec.data import records
-from tfspec.export import answer_replay, litert, process_state, requests
+from tfspec.export import answer_replay, litert, process_state, sample_requests
 from tfspec.export import answers as answers_lib
 from tfspec.export.answers import Answer, Answers
 from tfspec.export.sources import ANSWERS_ASSET, CONFIG_ASSET, GOLDENS_ASSET
@@ -250,7 +250,7 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
 
     def run(clips: list[Answer]) -> dict[str, np.ndarray]:
       signals = [clip.signals for clip in clips]
-      rows = requests.rows(signals, shape, config)
+      rows = sample_requests.rows(signals, shape, config)
       return litert.run(interpreter, rows)
 
     results.append(

@@ -1,4 +1,7 @@
-"""Where the blocks of a batch are: arithmetic of integers or of tensors."""
+"""Where the blocks of a batch are: arithmetic of integers or of tensors.
+
+How large a block may be, its callers say: `blockwise` and `kernel`.
+"""
 
 import dataclasses
 from typing import TypeAlias
