@@ -13,11 +13,11 @@ from tfspec.export import (
   answer_replay,
   model_card,
   process_state,
+  sample_requests,
   signatures,
   sources,
 )
 from tfspec.export import answers as answers_lib
-from tfspec.export import sample_requests
 from tfspec.export.answers import Answers
 from tfspec.export.signatures import BATCHINGS, Limits, Servable
 from tfspec.export.sources import (

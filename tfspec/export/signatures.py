@@ -88,9 +88,10 @@ class Servable(tf.Module):
     self._axis = exported.time_axis
     self.batching = batching
     if exported.model is None:
-      self._answer = self._at_once(jit_compile)
+      answer = exported.function(self._spectrogram, jit_compile)
     else:
-      self._answer = self._by_rows(exported.predict, jit_compile)
+      answer = self._by_rows(exported.predict, jit_compile)
+    self._answer = _shared(answer)
     self.functions = {
       "serving_default": self._of_signals(self._float),
       "pcm16": self._of_signals(self._pcm16, tf.int16),
@@ -102,16 +103,6 @@ class Servable(tf.Module):
       self.functions["spectrogram"] = self._of_signals(
         lambda signals, lengths: inside(*self._check(signals, lengths))
       )
-
-  def _at_once(self, jit_compile: bool) -> _Answer:
-    """Returns the spectrogram as a function of rows."""
-    function = self.exported.function(self._spectrogram, jit_compile)
-
-    # Not the function itself, which would be saved besides the signatures.
-    def answer(signals: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
-      return function(signals, lengths)
-
-    return answer
 
   def _by_rows(
     self, run: _Answer, jit_compile: bool, fill: float = 0.0
@@ -380,6 +371,19 @@ class Servable(tf.Module):
   ) -> dict[str, tf.Tensor]:
     values, num_frames = self.spectrogram(signals, lengths)
     return {"spectrogram": values, "num_frames": num_frames}
+
+
+def _shared(run: _Answer) -> _Answer:
+  """Returns a function that is traced once for all signatures.
+
+  It is no `tf.function` itself: a module saves each that it has.
+  """
+  function = _function(run)
+
+  def call(signals: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
+    return function(signals, lengths)
+
+  return call
 
 
 def _traced(
