@@ -26,8 +26,8 @@ export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}"
 slow_runs=(
   "tests/contract"
   "tests/ops/engines_test.py"
-  "tests/ops --ignore=tests/ops/engines_test.py"
-  "tests/coefficients tests/config tests/layers tests/spectrogram"
+  "tests/coefficients tests/config tests/layers tests/ops tests/spectrogram
+    --ignore=tests/ops/engines_test.py"
   "tests/cli tests/data tests/project tests/storage tests/tools tests/view"
   "tests/export tests/verification"
 )

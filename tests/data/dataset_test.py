@@ -8,6 +8,7 @@ import soundfile
 import tensorflow as tf
 
 import tfspec
+from tests import lanes
 from tests.paths import SPEECH
 from tfspec.contract import bounds, registry
 
@@ -212,7 +213,9 @@ def test_lengths_of_a_padded_batch(value):
     assert np.all(row[count:] == np.float32(expected))
 
 
-@pytest.mark.parametrize("route", ["single", "tuple", "dict", "dict_and_label"])
+@pytest.mark.parametrize(
+  "route", lanes.every(3, ["single", "tuple", "dict", "dict_and_label"])
+)
 @pytest.mark.parametrize(
   "changes",
   [

@@ -194,7 +194,7 @@ def test_wav_of_short_files_only(load):
   assert actual.shape == (2, 0, 33) and num_frames.tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("channels", [None, 2])
+@pytest.mark.parametrize("channels", lanes.every(2, [None, 2]))
 @pytest.mark.parametrize("layout", _LAYOUTS)
 def test_wav_of_no_files(load, layout, channels):
   config = _with(**_LAYOUTS[layout])

@@ -33,13 +33,25 @@ def exact(signals, frame_length, frame_step, fft_length, **options):
   )
 
 
+def _accuracy_cases():
+  """Yields dtypes, windows and sizes.
+
+  The short dtypes are computed in float32: they leave out its largest kernels.
+  """
+  for case in itertools.product(
+    accuracy.DTYPES, accuracy.WINDOWS, accuracy.SIZES
+  ):
+    if case[0] in ("float64", "float32") or case[2][0] < 4000:
+      yield case
+
+
 # What changes least often comes last: the exact transform is then kept.
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
   ("dtype", "window", "sizes"),
   lanes.some(
-    itertools.product(accuracy.DTYPES, accuracy.WINDOWS, accuracy.SIZES),
+    _accuracy_cases(),
     lambda case: case[0] == "float32" and case[2][0] in (17, 400),
   ),
 )

@@ -107,7 +107,9 @@ def test_a_stage_may_see_more_than_a_frame(engine, jit_compile, small_blocks):
       return stft_ops.transform(signals, stage, HANN, 20, 64, engine=engine)
 
     if jit_compile is not None:
-      transform = tf.function(transform, jit_compile=jit_compile)
+      transform = tf.function(
+        transform, jit_compile=jit_compile, autograph=False
+      )
     return transform(signals)
 
   power, *none = run(stages.Kept(stages.POWER))
@@ -158,7 +160,7 @@ def test_condition(engine, samples, device, jit_compile, small_blocks):
 
   if jit_compile is not None:
     spec = tf.TensorSpec([2, samples], tf.float32)
-    run = tf.function(run, [spec], jit_compile=jit_compile)
+    run = tf.function(run, [spec], autograph=False, jit_compile=jit_compile)
   real, imag = run(tf.constant(noise, tf.float32))
   np.testing.assert_allclose(real, expected.real, atol=2e-5)
   np.testing.assert_allclose(imag, expected.imag, atol=2e-5)
@@ -189,7 +191,9 @@ def test_condition_has_a_gradient(small_blocks):
 
 
 def test_condition_is_computed_in_blocks():
-  stft = tf.function(lambda s: transform_without_mean(s), jit_compile=True)
+  stft = tf.function(
+    lambda s: transform_without_mean(s), autograph=False, jit_compile=True
+  )
   samples = 20 * 20000
   frames = (samples - 50) // 20 + 1
   hlo = stft.experimental_get_compiler_ir(tf.zeros([1, samples]))(

@@ -37,7 +37,7 @@ def results_and_gradients(spectrogram, signals):
   )
 
 
-@pytest.mark.parametrize("precision", ["default", "highest"])
+@pytest.mark.parametrize("precision", lanes.every(2, ["default", "highest"]))
 @pytest.mark.parametrize(
   "mode", lanes.some(tfspec.config.MODES, lambda mode: mode == "log")
 )
