@@ -104,7 +104,7 @@ def request_of(
 
 def good_requests(
   path: str,
-) -> list[tuple[predict_pb2.PredictRequest, vectors.Golden]]:
+) -> list[tuple[predict_pb2.PredictRequest, vectors.GoldenVector]]:
   """Returns requests, and what they must give, of every signature."""
   result = []
   found = archive.load(os.path.join(path, "assets", "goldens.npz"), _CONFIG)
@@ -210,7 +210,7 @@ def check(requests: int, clients: int) -> dict[str, float]:
 def _send_good(
   stub: prediction_service_pb2_grpc.PredictionServiceStub,
   request: predict_pb2.PredictRequest,
-  golden: vectors.Golden,
+  golden: vectors.GoldenVector,
 ) -> float:
   start = time.perf_counter()
   response = stub.Predict(request, timeout=60)

@@ -1,6 +1,7 @@
 """Every golden through every route, against the float64 oracle.
 
-Goldens that differ in their signals alone share what is traced or exported.
+Goldens that differ in their signals alone share a graph of unknown shape, and a
+SavedModel.
 """
 
 import contextlib

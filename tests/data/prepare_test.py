@@ -797,11 +797,14 @@ def test_read_without_manifest_or_config(copied, name):
     "padding: PADDING_CENTER pad_mode: PAD_MODE_CONSTANT pad_value: 0.5 "
     "data_format: DATA_FORMAT_CHANNELS_FIRST expand_dims: true",
     "padding: PADDING_SAME engine: ENGINE_KERNEL mode: MODE_STFT",
+    "padding: PADDING_SAME frame_length: 63 frame_step: 63",
+    "padding: PADDING_CENTER frame_length: 15 frame_step: 1",
   ],
-  ids=["valid", "same", "center", "constant", "kernel"],
+  ids=["valid", "same", "center", "constant", "kernel", "odd", "step_one"],
 )
 def test_clip_in_pieces_is_the_whole_clip(text, samples, tmp_path, monkeypatch):
-  text = f"frame_length: 64 frame_step: 24 {text}"
+  if "frame_length" not in text:
+    text = f"frame_length: 64 frame_step: 24 {text}"
   config = registry.Golden("pieces", text).config()
   _write_wav(tmp_path / "long.wav", samples, channels=2)
   pieces = []
@@ -815,3 +818,14 @@ def test_clip_in_pieces_is_the_whole_clip(text, samples, tmp_path, monkeypatch):
   assert len(pieces) > 5
   assert sum(piece.stop - piece.start for piece in pieces) > samples
   _assert_agrees_with_oracle(clip.values, text, _samples(samples, 2))
+
+
+def test_pieces_have_as_many_samples_as_channels(tmp_path, monkeypatch):
+  monkeypatch.setattr(prepare_clips, "_PIECE_VALUES", 1)
+  config = tfspec.SpectrogramConfig(frame_length=16, frame_step=8)
+  for samples in (1000, 1003, 1007):
+    for piece in prepare_clips._pieces(samples, 64, config):
+      assert piece.stop - piece.start >= 64
+  _write_wav(tmp_path / "a.wav", 1000, channels=64)
+  (clip,) = prepare_clips.clips(str(tmp_path), ["a.wav"], config, 1)
+  assert clip.reason == "" and clip.values.shape == (124, 64 * 9)

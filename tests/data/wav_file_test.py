@@ -57,9 +57,10 @@ def test_samples_are_those_of_the_whole(name, tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.concatenate(parts), signals)
 
 
-def test_long_file_is_not_read_as_a_whole(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["plain", "unknown size", "no size", "rf64"])
+def test_long_file_is_not_read_as_a_whole(name, tmp_path, monkeypatch):
   path = tmp_path / "a.wav"
-  path.write_bytes(_FILES["plain"])
+  path.write_bytes(_FILES[name])
   monkeypatch.setattr(wav_file, "_MOST_BYTES", 100)
   sizes = []
   read = files.read_bytes
@@ -68,6 +69,34 @@ def test_long_file_is_not_read_as_a_whole(tmp_path, monkeypatch):
   )
   wav_file.WavFile(str(path)).read(10, 30)
   assert sizes == [101, 20 * 4]
+
+
+def test_refused_file_is_not_read_as_a_whole(tmp_path, monkeypatch):
+  path = tmp_path / "a.wav"
+  path.write_bytes(b"no" + _FILES["plain"])
+  monkeypatch.setattr(wav_file, "_MOST_BYTES", 100)
+  monkeypatch.setattr(wav_file, "_read_whole", lambda _: pytest.fail("read"))
+  with pytest.raises(tf.errors.InvalidArgumentError, match="start with RIFF"):
+    wav_file.WavFile(str(path))
+
+
+def test_file_that_became_shorter(tmp_path, monkeypatch):
+  path = tmp_path / "a.wav"
+  path.write_bytes(_FILES["plain"])
+  monkeypatch.setattr(wav_file, "_MOST_BYTES", 100)
+  file = wav_file.WavFile(str(path))
+  path.write_bytes(_FILES["plain"][:1000])
+  with pytest.raises(OSError, match="became shorter"):
+    file.read(0, 900)
+
+
+def test_file_too_large_to_be_read_is_refused(tmp_path, monkeypatch):
+  path = tmp_path / "a.wav"
+  path.write_bytes(_FILES["far data"])
+  monkeypatch.setattr(wav_file, "_MOST_BYTES", 100)
+  monkeypatch.setattr(files, "size", lambda _: 3 << 30)
+  with pytest.raises(tf.errors.InvalidArgumentError, match="Got: 3221225472"):
+    wav_file.WavFile(str(path))
 
 
 def test_errors_are_those_of_the_whole(tmp_path, monkeypatch):

@@ -194,6 +194,21 @@ def test_wav_of_short_files_only(load):
   assert actual.shape == (2, 0, 33) and num_frames.tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("channels", [None, 2])
+@pytest.mark.parametrize("layout", lanes.every(2, _LAYOUTS))
+def test_signatures_share_one_trace(layout, channels, tmp_path, monkeypatch):
+  calls = []
+  call = tfspec.Spectrogram.__call__
+  monkeypatch.setattr(
+    tfspec.Spectrogram,
+    "__call__",
+    lambda self, *args: calls.append(args) or call(self, *args),
+  )
+  config = _with(**_LAYOUTS[layout])
+  tfspec.export_saved_model(config, tmp_path / "1", channels)
+  assert len(calls) == 1
+
+
 @pytest.mark.parametrize("channels", lanes.every(2, [None, 2]))
 @pytest.mark.parametrize("layout", _LAYOUTS)
 def test_wav_of_no_files(load, layout, channels):
@@ -292,7 +307,8 @@ def test_path_of_another_export_is_refused_at_once(tmp_path, monkeypatch):
   (partial / "assets").mkdir(parents=True)
   (partial / "assets" / "half").write_bytes(b"half")
   monkeypatch.setattr(
-    "tfspec.export.saved_model.Servable", lambda *_, **__: pytest.fail("worked")
+    "tfspec.export.saved_model.Signatures",
+    lambda *_, **__: pytest.fail("worked"),
   )
   with pytest.raises(
     FileExistsError, match=r"one proc.* Got: .*/1\.partial ex"

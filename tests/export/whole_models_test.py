@@ -14,7 +14,7 @@ from tests.paths import SPEECH
 from tfspec import errors
 from tfspec.export import answers, sample_requests
 from tfspec.export import saved_model as export
-from tfspec.export.sources import Exportable
+from tfspec.export.sources import Source
 from tfspec.layers import stft_spectrogram
 
 _FRONT = {"frame_length": 64, "frame_step": 24}
@@ -334,8 +334,8 @@ def test_verify_finds_what_training_did_not_have(fault, tmp_path, monkeypatch):
       mask = tf.sequence_mask(lengths, shape[1])
       return {"predictions": self.model(signals, mask=mask)}, {}
 
-    monkeypatch.setattr(Exportable, "call", with_mask)
-    monkeypatch.setattr(Exportable, "takes_lengths", True)
+    monkeypatch.setattr(Source, "call", with_mask)
+    monkeypatch.setattr(Source, "takes_lengths", True)
   # The export does not look at what it made.
   monkeypatch.setattr(export.answer_replay, "served_answers", lambda *_: [])
   tfspec.export_saved_model(model, tmp_path / "1")
@@ -360,7 +360,7 @@ def test_verify_finds_what_training_did_not_have(fault, tmp_path, monkeypatch):
 def test_least_number_of_samples(head, least):
   signals = keras.Input((None, 1))
   model = keras.Model(signals, _heads()[head](_front()(signals)))
-  exported = export.sources.exportable(model, None)
+  exported = export.sources.as_source(model, None)
   assert answers.least_samples(exported) == least
 
 
@@ -374,6 +374,18 @@ class _Loudest(L.Layer):
     peak = keras.ops.maximum(self.peak, keras.ops.max(keras.ops.abs(frames)))
     self.peak.assign(peak)
     return frames / peak
+
+
+class _Branches(L.Layer):
+  """Has a branch in Python, which a graph cannot have."""
+
+  def call(self, frames):
+    if tf.reduce_max(frames) > 0:
+      return frames
+    return -frames
+
+  def compute_output_spec(self, frames):
+    return keras.KerasTensor(frames.shape, frames.dtype)
 
 
 def _of_frames(function, **shape):
@@ -401,8 +413,16 @@ def _of_frames(function, **shape):
       lambda: _of_frames(L.GlobalMaxPooling1D(), batch_shape=(2, None, 1)),
       "must take batches of any size",
     ),
+    (
+      lambda: _of_frames(_Branches(), shape=(300, 1)),
+      "must answer in a graph as .* Got: OperatorNotAllowedInGraphError",
+    ),
+    (
+      lambda: _of_frames(_Branches()),
+      "must give finite answers. Got, .*: OperatorNotAllowedInGraphError",
+    ),
   ],
-  ids=["state", "scalar", "name", "nested", "batch"],
+  ids=["state", "scalar", "name", "nested", "batch", "branch", "open_branch"],
 )
 def test_model_that_no_signature_can_give(model, sentence, tmp_path):
   with pytest.raises(ValueError, match=sentence):
@@ -413,7 +433,7 @@ def test_the_longer_axis_counts_the_samples():
   signals = keras.Input((4000, 1))
   front = _front(data_format="channels_first")
   model = keras.Model(signals, front(L.Permute((2, 1))(signals)))
-  exported = export.sources.exportable(model, None)
+  exported = export.sources.as_source(model, None)
   assert exported.signals_shape == [None, 4000]
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import tfspec
 from tests.paths import SPEECH
+from tfspec.data import prepare
 
 _CONFIG = tfspec.SpectrogramConfig(frame_length=64, frame_step=24)
 _OPEN = [tf.TensorSpec([None, None, None])]
@@ -24,8 +25,15 @@ def _batched():
   clips = tf.data.Dataset.from_tensors(_BATCH[0])
   buckets = tfspec.data.bucket_by_length(clips, [600], 1)
   mapped = buckets.map(tfspec.Spectrogram(_CONFIG)).unbatch()
-  values = mapped.map(lambda spectrogram, _: spectrogram)
-  return next(iter(tfspec.data.padded_batch(values, _CONFIG, 1)))
+  batches = tfspec.data.padded_batch(mapped, _CONFIG, 1)
+  return next(iter(batches))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("prepared") / "out"
+  prepare.prepare(SPEECH / "en", folder, _CONFIG, workers=1)
+  return folder
 
 
 def _gradient():
@@ -58,8 +66,16 @@ _CALLS = {
 }
 
 
+def test_examples_are_parsed_by_code_as_it_is_written(prepared):
+  _check_as_written(lambda: tfspec.data.read_examples(prepared))
+
+
 @pytest.mark.parametrize("name", _CALLS)
 def test_code_is_traced_as_it_is_written(name):
+  _check_as_written(_CALLS[name])
+
+
+def _check_as_written(call):
   rewritten = set()
 
   def look(frame, *_):
@@ -69,7 +85,7 @@ def test_code_is_traced_as_it_is_written(name):
 
   sys.setprofile(look)
   try:
-    _CALLS[name]()
+    call()
   finally:
     sys.setprofile(None)
   # What TensorFlow and Keras put around a function, and those above.
@@ -77,5 +93,4 @@ def test_code_is_traced_as_it_is_written(name):
     "tf__wrapper",
     "tf__error_handler",
     "tf__differentiate",
-    "tf__lam",
   }

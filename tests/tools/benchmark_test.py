@@ -221,6 +221,13 @@ def test_other_values_are_refused(found):
     peers._error(run)
 
 
+def test_fresh_worker_is_another_process():
+  program = [sys.executable, "-c", "input(); print('{}')"]
+  with suite._Worker(program, "scipy", 1) as worker, worker.fresh() as other:
+    assert worker._process.pid != other._process.pid
+    assert other.ask() == worker.ask() == {}
+
+
 def test_worker_that_ends_is_absent_and_starts_anew():
   program = [sys.executable, "-c", "import sys; input(); sys.exit('Enough.')"]
   with suite._Worker(program, "scipy", 1) as worker:

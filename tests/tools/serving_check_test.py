@@ -98,7 +98,7 @@ def test_a_wrong_answer_is_noticed(monkeypatch):
   def wrong(golden, config):
     return original(golden, config) + 0.01
 
-  original = serving_check.vectors.Golden.expected
-  monkeypatch.setattr(serving_check.vectors.Golden, "expected", wrong)
+  original = serving_check.vectors.GoldenVector.expected
+  monkeypatch.setattr(serving_check.vectors.GoldenVector, "expected", wrong)
   with pytest.raises(RuntimeError, match="the answer must be right"):
     serving_check.check(requests=20, clients=2)

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from tfspec.coefficients.rules import listed
 from tfspec.config import SpectrogramConfig, messages
-from tfspec.contract.vectors import Golden, clips
+from tfspec.contract.vectors import GoldenVector, clips
 from tfspec.spectrogram import transform
 from tfspec.storage import files
 
@@ -18,7 +18,7 @@ _FORMAT = 2
 
 
 def save(
-  goldens: list[Golden],
+  goldens: list[GoldenVector],
   config: SpectrogramConfig,
   file: str | BinaryIO,
 ) -> None:
@@ -53,7 +53,7 @@ def load(
   file: files.Path | BinaryIO,
   config: SpectrogramConfig,
   name: str | None = None,
-) -> list[Golden]:
+) -> list[GoldenVector]:
   """Reads the golden vectors of a config.
 
   Args:
@@ -111,5 +111,5 @@ def load(
         f"{name}: the file must hold every clip of the config, as "
         f"it was made, with a finite transform. Got: {clip!r}, which is not."
       )
-    goldens.append(Golden(clip, signals, parts))
+    goldens.append(GoldenVector(clip, signals, parts))
   return goldens

@@ -8,11 +8,13 @@ import numpy as np
 from tfspec import errors
 from tfspec.config import SpectrogramConfig
 from tfspec.contract import bounds
-from tfspec.contract.vectors import Golden
+from tfspec.contract.vectors import GoldenVector
 
 # For clips of one length a route yields the result of each, any number of
 # times, in the config's layout for a mono clip.
-Route = Callable[[list[Golden]], Iterable[tuple[Golden, np.ndarray]]]
+Route = Callable[
+  [list[GoldenVector]], Iterable[tuple[GoldenVector, np.ndarray]]
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +42,12 @@ class RouteResult:
 
 
 def replay(
-  name: str, run: Route, config: SpectrogramConfig, goldens: list[Golden]
+  name: str, run: Route, config: SpectrogramConfig, goldens: list[GoldenVector]
 ) -> RouteResult:
   """Compares the results of a route with the golden vectors."""
   size = bounds.size_of([golden.values(config) for golden in goldens])
   worst, compared = RouteResult(name, goldens[0].name, 0.0, 0.0), 0
-  by_length: dict[int, list[Golden]] = {}
+  by_length: dict[int, list[GoldenVector]] = {}
   for golden in goldens:
     by_length.setdefault(len(golden.signals), []).append(golden)
   for group in by_length.values():

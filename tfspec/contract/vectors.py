@@ -13,7 +13,7 @@ from tfspec.spectrogram import module as spectrogram_lib
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Golden:
+class GoldenVector:
   """One clip and its transform, computed in NumPy float64.
 
   Attributes:
@@ -70,7 +70,7 @@ def clips(config: SpectrogramConfig) -> dict[str, np.ndarray]:
   return {name: clip.astype(np.float32) for name, clip in values.items()}
 
 
-def make(spectrogram: spectrogram_lib.Spectrogram) -> list[Golden]:
+def make(spectrogram: spectrogram_lib.Spectrogram) -> list[GoldenVector]:
   """Returns the golden vectors of a spectrogram."""
   config = spectrogram.config
   values = [np.asarray(tf.cast(k, tf.float64)) for k in spectrogram.kernels]
@@ -87,7 +87,7 @@ def golden(
   signals: np.ndarray,
   config: SpectrogramConfig,
   kernels: Mapping[str, np.ndarray],
-) -> Golden:
+) -> GoldenVector:
   """Returns one clip with its transform, computed without any engine.
 
   Args:
@@ -108,7 +108,7 @@ def golden(
     spectra = np.fft.rfft(frames * config.window_values(), config.fft_length)
     both = {"real": spectra.real, "imag": spectra.imag}
     parts = {part: both[part] for part in transform.kernel_parts(config.mode)}
-  return Golden(name, signals, parts)
+  return GoldenVector(name, signals, parts)
 
 
 def _frames(signals: np.ndarray, config: ResolvedConfig) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Spectrograms in `tf.data`: reading, mapping, preparing.
 
 Imports `spectrogram`, `view` and what is above them. Start at `dataset`;
-`prepare` turns a folder of WAV files into TFRecords, of the clips that
-`prepare_clips` computes; `records` reads them.
+`prepare` turns a folder of WAV files into TFRecords: `wav_file` reads a file,
+`prepare_clips` computes its spectrogram, `records` has the format.
 """
 
 from tfspec.data.audio import load_wav

@@ -154,8 +154,8 @@ class _Piece(NamedTuple):
   Attributes:
     start: Its first sample.
     stop: The sample behind its last one.
-    own: Which of its frames are those of the whole clip.
-    frames: Which of those of the clip they are.
+    own: The frames of the piece that count.
+    frames: Their numbers in the clip.
   """
 
   start: int
@@ -173,8 +173,10 @@ def _pieces(
   """
   values = config.resolved()
   step = values.frame_step
-  overlap = -(-values.frame_length // step)
-  most = max(1, _PIECE_VALUES // (channels * max(step, config.num_features)))
+  # No piece may look as if its channels were its samples.
+  overlap = -(-max(values.frame_length, channels) // step)
+  most = _PIECE_VALUES // (channels * max(step, config.num_features))
+  most = max(most, 4 * overlap)  # Or most of the work would be done twice.
   total = config.num_frames(samples)
   for first in range(0, total, most):
     last = min(first + most, total)

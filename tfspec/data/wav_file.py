@@ -2,15 +2,16 @@
 
 import tensorflow as tf
 
+from tfspec import errors
 from tfspec.ops.wav import decoding, headers
 from tfspec.storage import files
 
-# A file of more bytes is not read at once.
+# More bytes of a file are read only if they are needed.
 _MOST_BYTES = 16 << 20
 
 
 class WavFile:
-  """A WAV file, of which a long one is never in memory as a whole.
+  """A WAV file, read in pieces if its beginning tells where its samples are.
 
   Attributes:
     samples: Samples of each channel.
@@ -35,7 +36,7 @@ class WavFile:
     found = None
     if len(contents) > _MOST_BYTES:
       found = _find_in_beginning(contents, files.size(path), rate)
-      contents = files.read_bytes(path) if found is None else b""
+      contents = _read_whole(path) if found is None else b""
     self._path = path
     self._contents = contents
     self._found = found or _find(contents, len(contents), rate)
@@ -45,13 +46,26 @@ class WavFile:
     self.missing = int(self._found.missing)
 
   def read(self, start: int, stop: int) -> tf.Tensor:
-    """Returns samples from one to before another, float32 `[..., channels]`."""
+    """Decodes some of the samples.
+
+    Args:
+      start: The first one.
+      stop: The one behind the last one.
+
+    Returns:
+      Signals, float32 `[stop - start, channels]`.
+
+    Raises:
+      OSError: If the file cannot be read, or has become shorter.
+    """
     size = int(self._found.frame_size)
     data_at = int(self._found.data_at) + start * size
     contents = self._contents
     if not contents:
       contents = files.read_bytes(self._path, (stop - start) * size, data_at)
       data_at = 0
+      if len(contents) < (stop - start) * size:
+        raise OSError("it became shorter while it was read")
     found = self._found._replace(data_at=data_at, count=stop - start)
     return _decode_function(contents, tf.constant(found, tf.int64))
 
@@ -59,16 +73,35 @@ class WavFile:
 def _find_in_beginning(
   contents: bytes, size: int, rate: int
 ) -> decoding.Samples | None:
-  """Returns the samples of a file, None where its beginning does not tell."""
+  """Returns the samples of a file, None where its beginning does not tell.
+
+  It tells if the samples begin in there and do not end: so all is there that
+  stands before them. Behind an empty chunk the reader looks on, up to the end.
+
+  Raises:
+    tf.errors.InvalidArgumentError: If it tells that the file must be refused.
+  """
   try:
     found = _find(contents, size, rate)
-  except tf.errors.InvalidArgumentError:
-    return None
+  except tf.errors.InvalidArgumentError as e:
+    if errors.sentence(e).startswith("wav: "):
+      raise
+    return None  # The header goes on.
   data_at = int(found.data_at)
-  stated = contents[data_at - 4 : data_at]
-  # Where no size is stated, the rest of the file tells.
-  is_stated = len(stated) == 4 and stated not in (b"\0" * 4, b"\xff" * 4)
-  return found if is_stated else None
+  end = data_at + int(found.count * found.frame_size)
+  return found if data_at <= len(contents) <= end else None
+
+
+def _read_whole(path: str) -> bytes:
+  size = files.size(path)
+  if size >= 2**31:
+    raise tf.errors.InvalidArgumentError(
+      None,
+      None,
+      "wav: contents must have fewer than 2147483648 bytes if their beginning "
+      f"does not tell where the samples are. Got: {size}.",
+    )
+  return files.read_bytes(path)
 
 
 def _find(contents: bytes, size: int, rate: int) -> decoding.Samples:

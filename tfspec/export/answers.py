@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfspec import errors
 from tfspec.config import SpectrogramConfig
 from tfspec.contract import bounds
-from tfspec.export.sources import Exportable
+from tfspec.export.sources import Source
 
 # The largest error of an answer, relative to the largest value of its output:
 # another machine adds in another order.
@@ -141,7 +141,7 @@ def clips(
   }
 
 
-def alone(exported: Exportable, signals: np.ndarray) -> tuple[Values, Values]:
+def alone(exported: Source, signals: np.ndarray) -> tuple[Values, Values]:
   """Returns the outputs of the model for one clip, and those of its layer.
 
   Args:
@@ -150,7 +150,7 @@ def alone(exported: Exportable, signals: np.ndarray) -> tuple[Values, Values]:
       padded with zeros.
 
   Returns:
-    The outputs and `Exportable.inside`, without a batch axis.
+    The outputs and `Source.inside`, without a batch axis.
 
   Raises:
     NoAnswerError: If the model fails, or an output is not finite.
@@ -183,7 +183,7 @@ def alone(exported: Exportable, signals: np.ndarray) -> tuple[Values, Values]:
 
 
 def make(
-  exported: Exportable, signals: Mapping[str, np.ndarray], min_samples: int = 0
+  exported: Source, signals: Mapping[str, np.ndarray], min_samples: int = 0
 ) -> list[Answer]:
   """Returns clips with their answers, and refused ones without.
 
@@ -205,7 +205,7 @@ def make(
   return result
 
 
-def least_samples(exported: Exportable) -> int:
+def least_samples(exported: Source) -> int:
   """Returns the least number of samples that the model answers.
 
   This assumes that a model which answers some length answers all longer ones.
@@ -246,7 +246,7 @@ def least_samples(exported: Exportable) -> int:
 
 
 def check_answered(
-  exported: Exportable,
+  exported: Source,
   signals: np.ndarray,
   graph: Callable[..., Mapping[str, tf.Tensor]] | None = None,
 ) -> None:
@@ -260,7 +260,7 @@ def check_answered(
   outputs, _ = alone(exported, signals)
   try:
     found = plain((graph or _graph(exported))(*_row(exported, signals)))
-  except tf.errors.OpError as e:
+  except Exception as e:  # Whatever a model raises in a graph.
     raise NoAnswerError(errors.first_line(e)) from e
   for name, value in outputs.items():
     if not deviation(found[name][0], value, bounds.size_of([value])) <= BOUND:
@@ -361,9 +361,7 @@ def _clip(name: str, values: Mapping[str, np.ndarray]) -> Answer:
   return Answer(name, values["signals"], outputs, parts["inside"])
 
 
-def _row(
-  exported: Exportable, signals: np.ndarray
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _row(exported: Source, signals: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns a batch of one clip, the same in each of its channels."""
   batch = signals[np.newaxis]
   if exported.samples is not None:
@@ -373,7 +371,7 @@ def _row(
   return tf.constant(batch), tf.constant([len(signals)], tf.int32)
 
 
-def _graph(exported: Exportable) -> Callable[..., Mapping[str, tf.Tensor]]:
+def _graph(exported: Source) -> Callable[..., Mapping[str, tf.Tensor]]:
   """Returns the model as a function of signals and lengths of any size."""
   shape = exported.signals_shape
   if len(shape) == 2:

@@ -24,7 +24,7 @@ from tfspec.export.sources import (
   ANSWERS_ASSET,
   CONFIG_ASSET,
   GOLDENS_ASSET,
-  Exportable,
+  Source,
 )
 from tfspec.ops.engines import devices
 from tfspec.spectrogram import Spectrogram, layouts
@@ -95,7 +95,7 @@ def export_litert(
   target = sources.check_new(path)
   if not target.endswith(ENDING):
     raise ValueError(f"path must end in {ENDING}. Got: {target}.")
-  exported = sources.exportable(source, channels)
+  exported = sources.as_source(source, channels)
   with files.written_aside(target, "path", folder=False) as partial:
     program = _Program(exported)
     content = _with_metadata(_convert(program), _assets(exported))
@@ -193,7 +193,7 @@ def interpreter_of(spectrogram: Spectrogram) -> Any:
     ValueError: If it does not convert.
   """
   load = _interpreter_class()
-  program = _Program(sources.exportable(spectrogram, None))
+  program = _Program(sources.as_source(spectrogram, None))
   return load(model_content=_convert(program))
 
 
@@ -251,7 +251,7 @@ def _read(path: files.Path) -> bytes:
 class _Program(tf.Module):
   """What the file computes."""
 
-  def __init__(self, exported: Exportable) -> None:
+  def __init__(self, exported: Source) -> None:
     super().__init__(name="tfspec")
     self._exported = exported
     self._config = _device_config(exported)
@@ -274,7 +274,7 @@ class _Program(tf.Module):
     return {"spectrogram": values, "num_frames": tf.fill([shape[0]], frames)}
 
 
-def _device_config(exported: Exportable) -> SpectrogramConfig:
+def _device_config(exported: Source) -> SpectrogramConfig:
   """Returns the config with what LiteRT can run."""
   config = exported.spectrogram.config
   resolved = config.resolved()
@@ -336,7 +336,7 @@ def _with_metadata(content: bytes, entries: dict[str, bytes]) -> bytes:
   return content.replace(_NO_SUM, _sha256(content))
 
 
-def _assets(exported: Exportable) -> dict[str, bytes]:
+def _assets(exported: Source) -> dict[str, bytes]:
   """Returns what proves the file later."""
   config = exported.spectrogram.config
   text = text_format.MessageToString(config.to_proto())
@@ -356,7 +356,7 @@ def _assets(exported: Exportable) -> dict[str, bytes]:
   return found
 
 
-def _answers(exported: Exportable) -> list[answers_lib.Answer]:
+def _answers(exported: Source) -> list[answers_lib.Answer]:
   """Returns what a Keras model answers, to clips that LiteRT can run too."""
   least = answers_lib.least_samples(exported)
   config = exported.spectrogram.config

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfspec import errors
 from tfspec.config import SpectrogramConfig, save_config
 from tfspec.contract import archive, vectors
 from tfspec.export import (
@@ -19,12 +20,12 @@ from tfspec.export import (
 )
 from tfspec.export import answers as answers_lib
 from tfspec.export.answers import Answers
-from tfspec.export.signatures import BATCHINGS, Limits, Servable
+from tfspec.export.signatures import BATCHINGS, Limits, Signatures
 from tfspec.export.sources import (
   ANSWERS_ASSET,
   CONFIG_ASSET,
   GOLDENS_ASSET,
-  Exportable,
+  Source,
 )
 from tfspec.spectrogram import Spectrogram
 from tfspec.storage import checksums, files
@@ -138,7 +139,7 @@ def export_saved_model(
     (TensorShape([2, 124, 129]), [124, 1])
   """
   target = sources.check_new(path)
-  exported = sources.exportable(source, channels)
+  exported = sources.as_source(source, channels)
   config = exported.spectrogram.config
   limits = _limits(
     exported, max_samples, max_wav_bytes, min_samples, non_finite, cut_wav
@@ -146,7 +147,7 @@ def export_saved_model(
   name = os.path.basename(os.path.dirname(os.path.abspath(target))) or "model"
   with files.written_aside(target, "path") as partial:
     if exported.model is None:
-      served = Servable(exported, limits, jit_compile=jit_compile)
+      served = Signatures(exported, limits, jit_compile=jit_compile)
       answers = None
     else:
       served, answers = _of_model(exported, limits, jit_compile)
@@ -167,8 +168,8 @@ def export_saved_model(
 
 
 def _of_model(
-  exported: Exportable, limits: Limits, jit_compile: bool
-) -> tuple[Servable, Answers]:
+  exported: Source, limits: Limits, jit_compile: bool
+) -> tuple[Signatures, Answers]:
   """Returns what serves a Keras model, and the answers of Keras."""
   config = exported.spectrogram.config
   # Rows that share a call may be padded far.
@@ -199,8 +200,13 @@ def _of_model(
     names.remove("batch")
   if all(len(batch) == 1 for batch in answers.batches):
     names = ["row"]  # It cannot be tried.
+  wrong = ""
   for batching in names:
-    served = Servable(exported, limits, batching, has_inside, jit_compile)
+    try:
+      served = Signatures(exported, limits, batching, has_inside, jit_compile)
+    except Exception as e:  # Whatever a model raises where it is traced.
+      wrong = f": {errors.first_line(e)}"
+      continue
     found = answer_replay.served_answers(
       config,
       served.functions,
@@ -209,16 +215,17 @@ def _of_model(
     )
     if all(result.ok for result in found):
       return served, answers
-  wrong = next(result for result in found if not result.ok)
+    first = next(result for result in found if not result.ok)
+    what = first.note or f"{first.error:.1e}"
+    wrong = f" for {first.golden!r}: {what} ({first.route})"
   raise ValueError(
     "The model must answer in a graph as it does in Keras, to a relative "
-    f"{answers_lib.BOUND:g}. Got for {wrong.golden!r}: "
-    f"{wrong.note or f'{wrong.error:.1e}'} ({wrong.route})."
+    f"{answers_lib.BOUND:g}. Got{wrong}."
   )
 
 
 def _limits(
-  exported: Exportable,
+  exported: Source,
   max_samples: int | None,
   max_wav_bytes: int | None,
   min_samples: int | None,
@@ -264,7 +271,7 @@ def _limits(
   )
 
 
-def _least_samples(exported: Exportable, min_samples: int | None) -> int:
+def _least_samples(exported: Source, min_samples: int | None) -> int:
   """Returns the least number of samples of a row, found or checked."""
   if min_samples is None:
     return answers_lib.least_samples(exported)
@@ -287,7 +294,7 @@ def _least_samples(exported: Exportable, min_samples: int | None) -> int:
 
 
 def _write_assets(
-  served: Servable,
+  served: Signatures,
   name: str,
   limits: Limits,
   answers: Answers | None,

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfspec.export.sources import Exportable
+from tfspec.export.sources import Source
 from tfspec.ops import check_ops, group_ops, length_ops
 from tfspec.ops.wav import decoding
 from tfspec.spectrogram import layouts
@@ -48,7 +48,7 @@ class Limits:
   cut: str = "pass"
 
 
-class Servable(tf.Module):
+class Signatures(tf.Module):
   """The spectrogram, or a Keras model with one inside, with its signatures.
 
   Attributes:
@@ -59,7 +59,7 @@ class Servable(tf.Module):
 
   def __init__(
     self,
-    exported: Exportable,
+    exported: Source,
     limits: Limits,
     batching: str = "batch",
     has_inside: bool = False,
@@ -71,7 +71,7 @@ class Servable(tf.Module):
       exported: What to export.
       limits: What a request may hold.
       batching: See above.
-      has_inside: Whether a Keras model has `Exportable.inside`, and so the
+      has_inside: Whether a Keras model has `Source.inside`, and so the
         signature "spectrogram".
       jit_compile: Whether XLA compiles what follows the checks.
     """

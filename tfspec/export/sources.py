@@ -19,7 +19,7 @@ ANSWERS_ASSET = "predictions.npz"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Exportable:
+class Source:
   """A spectrogram, or a Keras model with one inside.
 
   Attributes:
@@ -177,9 +177,9 @@ class Exportable:
     }
 
 
-def exportable(
+def as_source(
   source: SpectrogramConfig | Spectrogram | Any, channels: int | None
-) -> Exportable:
+) -> Source:
   """Returns what is to be exported, checked.
 
   Args:
@@ -200,7 +200,7 @@ def exportable(
     source = Spectrogram(source)
   if isinstance(source, Spectrogram):
     axis = layouts.time_axis(source.config)
-    return Exportable(source, channels, time_axis=axis)
+    return Source(source, channels, time_axis=axis)
   if not hasattr(source, "layers"):
     raise TypeError(
       "source must be a SpectrogramConfig, a Spectrogram or a Keras model. "
@@ -215,7 +215,7 @@ def exportable(
   model = conversion.from_keras(source)
   (layer,) = models.find(model)
   spectrogram = models.to_spectrogram(layer)
-  return Exportable(
+  return Source(
     spectrogram,
     model=model,
     original=source,
@@ -287,7 +287,7 @@ def _signals_input(inputs: dict[str, Any]) -> Any:
 def _signals_of(
   model: Any, config: SpectrogramConfig, channels: int | None
 ) -> dict[str, Any]:
-  """Returns the fields of `Exportable` on the signals of a Keras model."""
+  """Returns the fields of `Source` on the signals of a Keras model."""
   inputs = _inputs_of(model)
   shapes = {name: tuple(tensor.shape) for name, tensor in inputs.items()}
   named = set(inputs) == {"signals", "lengths"}

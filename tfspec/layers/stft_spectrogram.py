@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec.config import FIELDS, SpectrogramConfig
-from tfspec.ops import length_ops, tracing
+from tfspec.ops import length_ops
 from tfspec.spectrogram import Spectrogram, layouts, transform
 from tfspec.spectrogram import module as spectrogram_lib
 
@@ -167,7 +167,6 @@ class STFTSpectrogram(keras.layers.Layer):
       )
       setattr(self, f"{part}_kernel", weight)
 
-  @tracing.as_written
   def call(
     self,
     inputs: tf.Tensor,

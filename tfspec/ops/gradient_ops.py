@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from tfspec.ops import tracing
 from tfspec.ops.engines import devices
 
 # What stands in the place of custom gradients: "values" or "plain".
@@ -31,10 +30,7 @@ def custom_gradient(plain: Callable) -> Callable[[Callable], Callable]:
   """
 
   def decorate(function: Callable) -> Callable:
-    @tf.custom_gradient
-    def custom(*args: tf.Tensor) -> tuple:
-      results, gradient = function(*args)
-      return results, tracing.as_written(gradient)
+    custom = tf.custom_gradient(function)
 
     def compute(*args: tf.Tensor) -> tf.Tensor | Sequence[tf.Tensor]:
       if _INSTEAD.get() == "values":

@@ -23,7 +23,7 @@ _KINDS = (
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FrontEnd:
+class Definition:
   """A spectrogram as one place has it.
 
   Attributes:
@@ -67,7 +67,7 @@ class FrontEnd:
     return float(np.sqrt(moved / size))
 
 
-def load(source: Any) -> FrontEnd:
+def load(source: Any) -> Definition:
   """Returns the front end of an object, or of what lies at a path.
 
   Args:
@@ -83,9 +83,9 @@ def load(source: Any) -> FrontEnd:
   if isinstance(source, files.Path):
     return _at(files.as_path(source))
   if isinstance(source, SpectrogramConfig):
-    return FrontEnd("SpectrogramConfig", source, {})
+    return Definition("SpectrogramConfig", source, {})
   if isinstance(source, Spectrogram):
-    return FrontEnd("Spectrogram", source.config, _kernels(source))
+    return Definition("Spectrogram", source.config, _kernels(source))
   return _of_keras(source, type(source).__name__)
 
 
@@ -107,13 +107,13 @@ def load_model(path: files.Path) -> Any:
 
 def of_export(
   name: str, config: SpectrogramConfig, model: tf.Module
-) -> FrontEnd:
+) -> Definition:
   """Returns the front end of an export that is loaded."""
   kernels = _kernels(model.spectrogram) if config.trainable else {}
-  return FrontEnd(name, config, kernels)
+  return Definition(name, config, kernels)
 
 
-def _at(path: str) -> FrontEnd:
+def _at(path: str) -> Definition:
   if files.is_folder(path):
     return _in_folder(path)
   if not files.exists(path):
@@ -128,17 +128,17 @@ def _at(path: str) -> FrontEnd:
         "as LiteRT runs them: take the model that was exported. Got: "
         "trainable=True."
       )
-    return FrontEnd(files.shown(path), config, {})
+    return Definition(files.shown(path), config, {})
   if not path.endswith(".keras"):
-    return FrontEnd(files.shown(path), load_config(path), {})
+    return Definition(files.shown(path), load_config(path), {})
   return _of_keras(load_model(path), files.shown(path))
 
 
-def _in_folder(folder: str) -> FrontEnd:
+def _in_folder(folder: str) -> Definition:
   if files.exists(os.path.join(folder, "saved_model.pb")):
     config = load_config(os.path.join(folder, "assets", sources.CONFIG_ASSET))
     if not config.trainable:
-      return FrontEnd(files.shown(folder), config, {})
+      return Definition(files.shown(folder), config, {})
     try:
       return of_export(folder, config, tf.saved_model.load(folder))
     except Exception as e:  # Whatever a damaged file makes TensorFlow raise.
@@ -147,7 +147,7 @@ def _in_folder(folder: str) -> FrontEnd:
       ) from e
   if files.exists(os.path.join(folder, records.MANIFEST_FILE)):
     config = load_config(os.path.join(folder, records.CONFIG_FILE))
-    return FrontEnd(files.shown(folder), config, {})
+    return Definition(files.shown(folder), config, {})
   raise ValueError(
     "A folder must be an export, with saved_model.pb, or a prepared dataset, "
     f"with {records.MANIFEST_FILE}. Got: neither in "
@@ -155,14 +155,14 @@ def _in_folder(folder: str) -> FrontEnd:
   )
 
 
-def _of_keras(model: Any, name: str) -> FrontEnd:
+def _of_keras(model: Any, name: str) -> Definition:
   found = models.find(model)
   if len(found) != 1:
     raise TypeError(
       f"There must be {_KINDS}. Got: {len(found)} STFTSpectrogram in {name}."
     )
   kernels = _kernels(models.to_spectrogram(found[0]))
-  return FrontEnd(name, models.config_of(found[0]), kernels)
+  return Definition(name, models.config_of(found[0]), kernels)
 
 
 def _kernels(spectrogram: Any) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from tfspec.coefficients.rules import brief
 from tfspec.config import ResolvedConfig
 from tfspec.contract import bounds, vectors
 from tfspec.verification import definitions
-from tfspec.verification.definitions import FrontEnd
+from tfspec.verification.definitions import Definition
 from tfspec.verification.effects import effect
 
 # The most values of padded frames to measure: more would take gigabytes.
@@ -85,8 +85,8 @@ class Explanation:
     numbers: How far their values are apart.
   """
 
-  a: FrontEnd
-  b: FrontEnd
+  a: Definition
+  b: Definition
   fields: tuple[Difference, ...]
   execution: tuple[Difference, ...]
   kernels_differ: bool
@@ -151,7 +151,7 @@ def explain(a: Any, b: Any) -> Explanation:
   return compare(definitions.load(a), definitions.load(b))
 
 
-def compare(a: FrontEnd, b: FrontEnd) -> Explanation:
+def compare(a: Definition, b: Definition) -> Explanation:
   """Returns what `explain` returns, for front ends that are loaded."""
   first, second = a.config.resolved(), b.config.resolved()
   fields, execution = (
@@ -168,7 +168,7 @@ def compare(a: FrontEnd, b: FrontEnd) -> Explanation:
   return Explanation(a, b, fields, execution, kernels_differ, _measure(a, b))
 
 
-def _kernels_equal(a: FrontEnd, b: FrontEnd) -> bool:
+def _kernels_equal(a: Definition, b: Definition) -> bool:
   """Returns whether kernels are equal, in the shorter dtype.
 
   Fixed kernels have at least float32, so that a short dtype differs.
@@ -190,7 +190,7 @@ def _kernels_equal(a: FrontEnd, b: FrontEnd) -> bool:
   return True
 
 
-def _kernels_text(a: FrontEnd, b: FrontEnd) -> str:
+def _kernels_text(a: Definition, b: Definition) -> str:
   parts = []
   for label, end in (("A", a), ("B", b)):
     if not end.kernels:
@@ -204,7 +204,7 @@ def _kernels_text(a: FrontEnd, b: FrontEnd) -> str:
   return f"kernels: {', '.join(parts)}; the two sets {equal} equal."
 
 
-def _measure(a: FrontEnd, b: FrontEnd) -> Numbers:
+def _measure(a: Definition, b: Definition) -> Numbers:
   first, second = a.config.resolved(), b.config.resolved()
   if first.mode != second.mode:
     return Numbers(note=f"{first.mode!r} against {second.mode!r}")

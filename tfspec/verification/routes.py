@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfspec.config import SpectrogramConfig
 from tfspec.contract.replay import Route
-from tfspec.contract.vectors import Golden
+from tfspec.contract.vectors import GoldenVector
 from tfspec.data.dataset import spectrogram_fn
 from tfspec.export import litert, sample_requests
 from tfspec.layers import stft_spectrogram
@@ -38,7 +38,9 @@ def own(
   xla = tf.function(spectrogram, jit_compile=True)
   map_fn = spectrogram_fn(spectrogram)
 
-  def dataset_map(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
+  def dataset_map(
+    goldens: list[GoldenVector],
+  ) -> Iterable[tuple[GoldenVector, np.ndarray]]:
     clips = np.stack([golden.signals for golden in goldens])
     dataset = tf.data.Dataset.from_tensor_slices(clips).map(map_fn)
     return zip(goldens, dataset.as_numpy_iterator(), strict=True)
@@ -121,7 +123,9 @@ def served(config: SpectrogramConfig, model: tf.Module) -> dict[str, Route]:
   def batches(run: Callable[[np.ndarray], np.ndarray]) -> Route:
     return _in_batches(run, config, _channels(shape, config) or 1)
 
-  def fitting(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
+  def fitting(
+    goldens: list[GoldenVector],
+  ) -> Iterable[tuple[GoldenVector, np.ndarray]]:
     goldens = [
       golden for golden in goldens if sample_requests.fits_pcm16(golden.signals)
     ]
@@ -208,7 +212,9 @@ def _own_frames(
 
 
 def _one_by_one(run: Callable[[np.ndarray], tf.Tensor]) -> Route:
-  def route(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
+  def route(
+    goldens: list[GoldenVector],
+  ) -> Iterable[tuple[GoldenVector, np.ndarray]]:
     return ((golden, np.asarray(run(golden.signals))) for golden in goldens)
 
   return route
@@ -221,7 +227,9 @@ def _in_batches(
 ) -> Route:
   """Gives each row and each channel of a batch another clip."""
 
-  def route(goldens: list[Golden]) -> Iterable[tuple[Golden, np.ndarray]]:
+  def route(
+    goldens: list[GoldenVector],
+  ) -> Iterable[tuple[GoldenVector, np.ndarray]]:
     count = len(goldens)
     clips = np.stack([golden.signals for golden in goldens])
     shifted = [np.roll(clips, -c, axis=0) for c in range(channels)]

@@ -14,7 +14,7 @@ from tfspec.coefficients.rules import brief
 from tfspec.config import SpectrogramConfig, load_config
 from tfspec.contract import archive, replay, vectors
 from tfspec.contract.replay import Route, RouteResult
-from tfspec.contract.vectors import Golden
+from tfspec.contract.vectors import GoldenVector
 from tfspec.data import records
 from tfspec.export import answer_replay, litert, process_state, sample_requests
 from tfspec.export import answers as answers_lib
@@ -25,7 +25,7 @@ from tfspec.spectrogram import Spectrogram
 from tfspec.storage import checksums, files
 from tfspec.verification import definitions
 from tfspec.verification import routes as routes_lib
-from tfspec.verification.definitions import FrontEnd
+from tfspec.verification.definitions import Definition
 from tfspec.verification.explain import compare
 
 
@@ -158,7 +158,7 @@ def _is_file(path: str) -> bool:
   return files.exists(path) and not files.is_folder(path)
 
 
-def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
+def _verify_export(folder: str, expected: Definition | None) -> Report:
   problems = checksums.problems(folder)
   assets = os.path.join(folder, "assets")
   config = None
@@ -202,7 +202,7 @@ def _verify_export(folder: str, expected: FrontEnd | None) -> Report:
   return _report(folder, config, problems, results, notes)
 
 
-def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
+def _verify_litert(path: str, expected: Definition | None) -> Report:
   config, kernels, problems = None, {}, []
   try:
     config = litert.load_config(path)
@@ -231,7 +231,7 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
   except Exception as e:  # Whatever another program makes of these.
     problem = f"The model must load. Got: {errors.first_line(e)}"
     return _report(path, config, [problem])
-  own = FrontEnd(path, config, {})
+  own = Definition(path, config, {})
   if expected is not None and config.trainable:
     # The file has trained kernels, but as LiteRT runs them: they are compared
     # by what they give.
@@ -261,7 +261,7 @@ def _verify_litert(path: str, expected: FrontEnd | None) -> Report:
   return _report(path, config, problems, results, notes)
 
 
-def _verify_prepared(folder: str, expected: FrontEnd | None) -> Report:
+def _verify_prepared(folder: str, expected: Definition | None) -> Report:
   problems = checksums.problems(folder)
   try:
     own = definitions.load(folder)
@@ -291,7 +291,7 @@ def _report(
 
 
 def _differences(
-  own: FrontEnd, expected: FrontEnd | None
+  own: Definition, expected: Definition | None
 ) -> tuple[list[str], list[str]]:
   """Returns what differs from what is expected: problems, and notes."""
   if expected is None:
@@ -325,7 +325,7 @@ def _kernels_against(
   kernels: Mapping[str, np.ndarray],
   run: Route | None,
   config: SpectrogramConfig,
-  goldens: list[Golden],
+  goldens: list[GoldenVector],
 ) -> RouteResult:
   """Compares a route with what other kernels give in float64.
 

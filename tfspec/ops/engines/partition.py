@@ -1,6 +1,6 @@
 """Where the blocks of a batch are: arithmetic of integers or of tensors.
 
-How large a block may be, its callers say: `blockwise` and `kernel`.
+Its callers, `blockwise` and `kernel`, say how large a block may be.
 """
 
 import dataclasses

@@ -17,7 +17,7 @@ _UNKNOWN_SIZE = 0xFFFFFFFF
 class Chunks(NamedTuple):
   """Where chunks start, and what they state: int64 scalars.
 
-  A chunk that there is not starts where the contents end.
+  A chunk that there is not starts where the file ends.
   """
 
   walked_to: tf.Tensor  # Where the next chunk would start.
@@ -64,8 +64,8 @@ def walk(
   sound. So the walk goes on to the end then.
 
   Args:
-    contents: The bytes of the file.
-    length: Their number.
+    contents: The bytes of the file, or the first of them.
+    length: How many the file has.
     first_words: The first 11 32-bit words of them.
 
   Returns:

@@ -3,8 +3,8 @@
 `tf.audio.decode_wav` reads 16-bit PCM behind one plain header only. The op here
 reads what audio tools write, with stock TensorFlow ops, so that it also runs in
 `tf.data` workers and in a SavedModel that is loaded without tfspec.
-`decode_wav` decodes a file at once; a served model (`export.signatures`) calls
-`find_samples`, and then `decode_samples`.
+`decode_wav` decodes a file at once; a served model (`export.signatures`) and
+`data.wav_file` call `find_samples`, and then `decode_samples`.
 
 References:
   [1] Microsoft and IBM, "Multimedia Programming Interface and Data

@@ -2,7 +2,8 @@
 
 `chunks` finds the chunks; the `fmt ` chunk is read, and every rule is
 checked at once. Until that check each op is total: it takes any bytes, reads
-zeros past the end and may yield nonsense, which the check then refuses.
+zeros past the end and may yield nonsense, which the check then refuses. Of the
+beginning of a file alone, an op fails if it needs more.
 
 The numbers in brackets are those of the references in `decoding`.
 """
@@ -46,13 +47,13 @@ _SPELLING = [chr(i) if 32 <= i < 127 else f"%{i:02X}" for i in range(256)]
 class Header(NamedTuple):
   """All but the samples: int64 scalars unless noted, bytes where apt."""
 
-  length: tf.Tensor  # Of the contents.
+  length: tf.Tensor  # Of the file.
   tag: tf.Tensor  # "RIFF" or "RF64", as a word.
   form: tf.Tensor  # "WAVE", as a word.
   chunks: chunks_lib.Chunks
   data_at: tf.Tensor  # The first sample.
   data_size: tf.Tensor  # Of the samples that the header promises.
-  available: tf.Tensor  # From the first sample to the end of the contents.
+  available: tf.Tensor  # From the first sample to the end of the file.
   fmt_at: tf.Tensor  # The first field of `fmt `; from here on, its fields.
   fmt_size: tf.Tensor
   is_extensible: tf.Tensor  # Bool.
