@@ -57,7 +57,9 @@ def test_samples_are_those_of_the_whole(name, tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.concatenate(parts), signals)
 
 
-@pytest.mark.parametrize("name", ["plain", "unknown size", "no size", "rf64"])
+@pytest.mark.parametrize(
+  "name", ["plain", "chunk before", "unknown size", "no size", "rf64"]
+)
 def test_long_file_is_not_read_as_a_whole(name, tmp_path, monkeypatch):
   path = tmp_path / "a.wav"
   path.write_bytes(_FILES[name])
@@ -73,7 +75,7 @@ def test_long_file_is_not_read_as_a_whole(name, tmp_path, monkeypatch):
 
 def test_refused_file_is_not_read_as_a_whole(tmp_path, monkeypatch):
   path = tmp_path / "a.wav"
-  path.write_bytes(b"no" + _FILES["plain"])
+  path.write_bytes(b"RIFX" + _FILES["plain"][4:])
   monkeypatch.setattr(wav_file, "_MOST_BYTES", 100)
   monkeypatch.setattr(wav_file, "_read_whole", lambda _: pytest.fail("read"))
   with pytest.raises(tf.errors.InvalidArgumentError, match="start with RIFF"):

@@ -95,7 +95,9 @@ def walk(
     size = tf.where(is_data & (data_size64 >= least), data_size64, size)
 
     def same(start: tf.Tensor) -> tf.Tensor:
-      return tf.strings.substr(contents, start, 8 + size)
+      # It may be the end of a file of which only the beginning is here.
+      end = tf.cast(tf.strings.length(contents), tf.int64)
+      return tf.strings.substr(contents, tf.minimum(start, end), 8 + size)
 
     is_other = is_fmt & (chunks.fmt < length) & ~is_behind_data
     is_other &= tf.not_equal(same(position), same(chunks.fmt))
