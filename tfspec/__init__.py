@@ -13,7 +13,14 @@ from tfspec.version import __version__ as __version__
 
 if TYPE_CHECKING:  # What editors and type checkers see.
   from tfspec import data, layers
-  from tfspec.config import SpectrogramConfig, load_config, save_config
+  from tfspec.coefficients.filter_banks import mel_filter_bank
+  from tfspec.config import (
+    Compression,
+    FilterBank,
+    SpectrogramConfig,
+    load_config,
+    save_config,
+  )
   from tfspec.data.dataset import spectrogram_fn
   from tfspec.export.litert import export_litert
   from tfspec.export.saved_model import export_saved_model
@@ -24,6 +31,8 @@ if TYPE_CHECKING:  # What editors and type checkers see.
   from tfspec.verification.verify import verify
 
 __all__ = [
+  "Compression",
+  "FilterBank",
   "Spectrogram",
   "SpectrogramConfig",
   "data",
@@ -33,6 +42,7 @@ __all__ = [
   "export_saved_model",
   "layers",
   "load_config",
+  "mel_filter_bank",
   "save_config",
   "spectrogram_fn",
   "stft",
@@ -40,6 +50,8 @@ __all__ = [
 ]
 # The module of each name that is no module itself.
 _HOMES = {
+  "Compression": "config",
+  "FilterBank": "config",
   "Spectrogram": "spectrogram",
   "SpectrogramConfig": "config",
   "decode_wav": "ops.wav.decoding",
@@ -47,6 +59,7 @@ _HOMES = {
   "export_litert": "export.litert",
   "export_saved_model": "export.saved_model",
   "load_config": "config",
+  "mel_filter_bank": "coefficients.filter_banks",
   "save_config": "config",
   "spectrogram_fn": "data.dataset",
   "stft": "ops.stft_ops",

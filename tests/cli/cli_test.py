@@ -16,10 +16,15 @@ import tensorflow as tf
 import tfspec
 from tests import wav_files
 from tests.paths import ROOT
+from tfspec import config
 from tfspec.cli import config_options
 from tfspec.cli import main as cli
 
-_FIELDS = [field.name for field in dataclasses.fields(tfspec.SpectrogramConfig)]
+_FIELDS = [
+  field.name
+  for field in config.FIELDS
+  if not isinstance(field.kind, config.fields.Group)
+]
 
 
 def _run(*arguments):
@@ -129,6 +134,48 @@ def test_flag_sets_its_field_only(name, text, value):
   assert config == dataclasses.replace(
     tfspec.SpectrogramConfig(), **{name: value}
   )
+
+
+def test_fields_of_stages_are_set_by_their_paths():
+  config = _config(
+    "--mode=power",
+    "--sample_rate_hz=16000",
+    "--set=filter_bank.num_bands=40",
+    "--set",
+    "filter_bank.norm=slaney",
+    "--set=compression=",
+    "--set=fft_length=512",
+  )
+  assert config == tfspec.SpectrogramConfig(
+    "power",
+    sample_rate_hz=16000,
+    fft_length=512,
+    filter_bank=tfspec.FilterBank(num_bands=40, norm="slaney"),
+    compression=tfspec.Compression(),
+  )
+  removed = ["--set=filter_bank=none", "--set=filter_bank.num_bands=3"]
+  config = _config(
+    "--mode=power", *removed[::-1], "--set=compression.kind=decibel"
+  )
+  assert config.filter_bank is None and config.compression.kind == "decibel"
+
+
+@pytest.mark.parametrize(
+  ("text", "parts"),
+  [
+    ("filter_bank.num_band=3", ["PATH=VALUE", "filter_bank.num_bands?"]),
+    ("filter_bank.num_bands", ["PATH=VALUE"]),
+    ("filter_bank.num_bands=x", ["a whole number", "x"]),
+    ("filter_bank=mel", ["none, or its fields by --set", "mel"]),
+    ("filter_bank.table=1", ["must come from a file", "1"]),
+  ],
+)
+def test_wrong_path_is_named(text, parts, capsys):
+  with pytest.raises(SystemExit):
+    _config("--mode=power", f"--set={text}")
+  message = capsys.readouterr().err
+  for part in parts:
+    assert part in message
 
 
 def test_precision_with_its_engine():

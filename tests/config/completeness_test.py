@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfspec.config import FIELDS, MODES
+from tfspec.config import MODES, PATHS, fields
 from tfspec.contract.registry import GOLDENS
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
@@ -30,7 +30,8 @@ def used(proto):
     if field.enum_type is not None:
       found.add(f"{field.name}: {field.enum_type.values_by_number[value].name}")
     elif field.message_type is not None:
-      found |= {f"{field.name}.{option}" for option in used(value)}
+      for each in [value] if hasattr(value, "ListFields") else value:
+        found |= {f"{field.name}.{option}" for option in used(each)}
       found.add(field.name)
     else:
       found.add(field.name)
@@ -44,9 +45,13 @@ def test_every_option_has_a_golden():
 
 
 def test_every_field_has_a_golden_beside_its_default():
-  configs = [golden.config() for golden in GOLDENS]
-  for field in FIELDS:
-    assert any(getattr(c, field.name) != field.default for c in configs), field
+  found = {
+    field.path
+    for golden in GOLDENS
+    for field, value, _ in fields.leaves(golden.config())
+    if value != field.default
+  }
+  assert found == PATHS.keys()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])

@@ -16,8 +16,12 @@ from tests.fingerprints import FINGERPRINTS
 from tfspec.config import (
   EXECUTION_FIELDS,
   FIELDS,
+  PATHS,
+  Compression,
+  FilterBank,
   ResolvedConfig,
   SpectrogramConfig,
+  fields,
   messages,
 )
 from tfspec.contract.registry import GOLDENS
@@ -189,6 +193,8 @@ BAD_VALUES = [
     ValueError,
     ["window must not be zero everywhere", "window_length=2"],
   ),
+  (dict(filter_bank=3), TypeError, ["filter_bank must be a FilterBank", "3"]),
+  (dict(compression="log"), TypeError, ["compression must be a Compression"]),
 ]
 
 
@@ -208,11 +214,25 @@ def test_every_field_has_a_bad_value():
   assert tested == {field.name for field in FIELDS}
 
 
+# What None stands for is that there is no such thing.
+_OFF = (
+  "filter_bank.norm",
+  "filter_bank.table",
+  "compression.dynamic_range",
+  "compression.peak",
+)
+
+
 def test_every_declaration_is_whole():
-  for field in FIELDS:
-    assert f"\n    {field.name}: " in SpectrogramConfig.__doc__
+  for field in PATHS.values():
+    owner = SpectrogramConfig
+    if "." in field.path:
+      owner = PATHS[field.path.partition(".")[0]].kind.type
+    assert f"\n    {field.name}: " in owner.__doc__
     assert field.effect.endswith(".") and field.effect.count(".") == 1
     # A default that stands for something else says so in words.
+    if isinstance(field.kind, fields.Group) or field.path in _OFF:
+      continue
     stands_for_itself = field.default is not None and field.derive is None
     assert bool(field.unset) is not stands_for_itself
 
@@ -250,10 +270,8 @@ def test_a_resolved_config_is_a_type_of_its_own(padding):
     SpectrogramConfig.from_proto(resolved.to_proto()).resolved() == resolved
   )
   left = {name for name, value in vars(resolved).items() if value is None}
-  free = {"sample_rate_hz", "pad_mode", "pad_value"}
-  assert left == (
-    free if padding == "valid" else {"sample_rate_hz", "pad_value"}
-  )
+  free = {"sample_rate_hz", "pad_value", "filter_bank", "compression"}
+  assert left == (free | {"pad_mode"} if padding == "valid" else free)
 
 
 def test_derived_sizes():
@@ -342,11 +360,49 @@ def test_proto_formats_keep_the_config():
     pad_value=0.5,
     window_length=300,
   )
-  proto = config.to_proto()
+  stages = dict(
+    filter_bank=FilterBank(
+      num_bands=20,
+      scale="slaney",
+      slopes="scale",
+      norm="slaney",
+      low_hz=10.0,
+      high_hz=7000.0,
+      first_bin=1,
+      empty="allow",
+    ),
+    compression=Compression(
+      kind="decibel",
+      floor=1e-3,
+      offset=1.0,
+      base=2.0,
+      reference=3.0,
+      exponent=0.25,
+      dynamic_range=80.0,
+      peak=10.0,
+    ),
+  )
+  config = dataclasses.replace(config, mode="psd", floor=None, **stages)
+  bare = dataclasses.replace(config, floor=0.1, filter_bank=None)
+  table = FilterBank(table=np.eye(3))
+  for each in (
+    config,
+    bare,
+    dataclasses.replace(config, filter_bank=table),
+    dataclasses.replace(config, compression=Compression()),
+  ):
+    _check_stored(each)
   # All fields are at other than their defaults, so that none can be forgotten.
-  default = SpectrogramConfig()
-  for field in FIELDS:
-    assert getattr(config, field.name) != getattr(default, field.name)
+  found = {}
+  for one in (bare, config, table):
+    for field, value, _ in fields.leaves(one):
+      if value != field.default:
+        found[field.path] = value
+  assert found.keys() == PATHS.keys()
+
+
+def _check_stored(config):
+  proto = config.to_proto()
   binary = config_pb2.SpectrogramConfig.FromString(proto.SerializeToString())
   text = text_format.Parse(
     text_format.MessageToString(proto), config_pb2.SpectrogramConfig()
@@ -406,19 +462,29 @@ def test_unset_proto_is_all_defaults():
   assert SpectrogramConfig.from_proto(empty) == SpectrogramConfig()
 
 
-def test_choices_are_the_enums_of_the_schema():
-  descriptor = config_pb2.SpectrogramConfig.DESCRIPTOR
-  for name, choices in tfspec.config.CHOICES.items():
-    enum = descriptor.fields_by_name[name].enum_type
-    labels = {value.name for value in enum.values if value.number}
-    assert labels == {f"{name}_{c or 'none'}".upper() for c in choices}
+_MESSAGES = [
+  (config_pb2.SpectrogramConfig, SpectrogramConfig),
+  (config_pb2.FilterBank, FilterBank),
+  (config_pb2.Compression, Compression),
+]
 
 
-def test_schema_has_the_fields_of_the_config():
-  descriptor = config_pb2.SpectrogramConfig.DESCRIPTOR
-  assert [field.name for field in descriptor.fields] == [
-    field.name for field in FIELDS
-  ]
+@pytest.mark.parametrize("message, kind", _MESSAGES)
+def test_schema_is_that_of_the_declarations(message, kind):
+  declared = {field.name: field for field in fields.of(kind)}
+  assert [f.name for f in message.DESCRIPTOR.fields] == list(declared)
+  for name, field in declared.items():
+    enum = message.DESCRIPTOR.fields_by_name[name].enum_type
+    choices = getattr(field.kind, "choices", None)
+    assert (enum is None) == (choices is None)
+    if enum is not None:
+      labels = {value.name for value in enum.values if value.number}
+      assert labels == {f"{name}_{c or 'none'}".upper() for c in choices}
+
+
+def test_every_stage_has_its_message():
+  kinds = {f.kind.type for f in FIELDS if isinstance(f.kind, fields.Group)}
+  assert kinds == {kind for _, kind in _MESSAGES[1:]}
 
 
 def test_fingerprints_of_all_goldens_are_pinned():
@@ -458,23 +524,27 @@ def test_fingerprint_differs_in_every_field_of_the_definition():
     pad_mode="constant",
     pad_value=0.5,
     window_length=200,
+    filter_bank=FilterBank(table=np.eye(129)),
+    compression=Compression(),
   )
-  fields = {field.name for field in FIELDS}
-  assert set(others) == fields - set(EXECUTION_FIELDS)
+  names = {field.name for field in FIELDS}
+  assert set(others) == names - set(EXECUTION_FIELDS)
   base = SpectrogramConfig()
   center = dataclasses.replace(base, padding="center")
   bases = {
     "pad_mode": center,
     "pad_value": dataclasses.replace(center, pad_mode="constant"),
+    "filter_bank": dataclasses.replace(base, mode="power"),
+    "compression": dataclasses.replace(base, mode="power"),
   }
-  prints = {base.fingerprint(), center.fingerprint()}
+  prints = {each.fingerprint() for each in (base, *bases.values())}
   for name, value in others.items():
     start = bases.get(name, base)
     changed = dataclasses.replace(start, **{name: value})
     assert name in start.differences(changed)
     assert not start.execution_differences(changed)
     prints.add(changed.fingerprint())
-  assert len(prints) == len(others) + 2
+  assert len(prints) == len(others) + 4 - 1  # "constant" is among both.
 
 
 @pytest.mark.parametrize(

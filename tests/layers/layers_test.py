@@ -12,7 +12,13 @@ import tensorflow as tf
 
 import tfspec
 from tests.paths import ROOT
-from tfspec.config import FIELDS, SpectrogramConfig
+from tfspec.config import (
+  FIELDS,
+  Compression,
+  FilterBank,
+  SpectrogramConfig,
+)
+from tfspec.config.fields import Group
 
 Theirs = keras.layers.STFTSpectrogram
 Ours = tfspec.layers.STFTSpectrogram
@@ -310,7 +316,11 @@ def test_fields_that_keras_lacks_are_keywords_of_the_layer():
     pad_value=0.5,
     window_length=200,
   )
-  assert set(own) == {field.name for field in FIELDS if not field.in_keras}
+  assert set(own) == {
+    field.name
+    for field in FIELDS
+    if not field.in_keras and not isinstance(field.kind, Group)
+  }
   layer = Ours(padding="center", **own)
   config = SpectrogramConfig(padding="center", trainable=True, **own)
   assert layer.spectrogram_config == config
@@ -322,6 +332,31 @@ def test_fields_that_keras_lacks_are_keywords_of_the_layer():
   assert not set(own) & set(Ours().get_config())
   with pytest.raises(ValueError, match="window_size"):
     Ours(window_size=200)
+
+
+@pytest.mark.parametrize(
+  "bank", [FilterBank(num_bands=8, norm="slaney"), FilterBank(table=np.eye(9))]
+)
+def test_stages_are_stored_with_the_layer(bank, tmp_path):
+  config = SpectrogramConfig(
+    "power",
+    64,
+    24,
+    sample_rate_hz=8000,
+    trainable=True,
+    engine="kernel",
+    filter_bank=bank,
+    compression=Compression(kind="decibel", dynamic_range=30.0),
+  )
+  layer = Ours.from_spectrogram_config(config)
+  model = keras.Sequential([keras.Input((500, 1)), layer])
+  model.save(tmp_path / "model.keras")
+  again = keras.models.load_model(tmp_path / "model.keras")
+  assert again.layers[0].spectrogram_config == config
+  signals = np.random.default_rng(0).standard_normal([2, 500, 1]).astype("f")
+  values = model(signals)
+  assert values.shape == (2, 19, config.num_features)
+  np.testing.assert_array_equal(values, again(signals))
 
 
 def test_mode_that_keras_lacks(tmp_path):

@@ -1,6 +1,7 @@
 """Random configs, lengths and values against the oracle and each other."""
 
 import dataclasses
+import math
 
 import hypothesis
 import numpy as np
@@ -17,6 +18,30 @@ from tfspec.contract.registry import Golden, xla_lacks
 SETTINGS = hypothesis.settings(
   max_examples=60, deadline=None, derandomize=True, database=None
 )
+
+
+def _compressions():
+  return st.builds(
+    tfspec.Compression,
+    kind=st.sampled_from(["log", "decibel", "power"]),
+    floor=st.floats(1e-12, 1.0),
+    offset=st.just(0.0) | st.floats(1e-6, 1.0),
+    base=st.sampled_from([math.e, 2.0, 10.0]),
+    reference=st.floats(1e-3, 100.0),
+    exponent=st.floats(0.1, 2.0),
+    dynamic_range=st.floats(0.0, 40.0),
+  )
+
+
+def _banks():
+  return st.builds(
+    tfspec.FilterBank,
+    num_bands=st.integers(1, 20),
+    scale=st.sampled_from(["htk", "slaney", "linear"]),
+    slopes=st.sampled_from(["hertz", "scale", "lower"]),
+    norm=st.sampled_from([None, "slaney"]),
+    empty=st.just("allow"),
+  )
 
 
 @st.composite
@@ -40,8 +65,15 @@ def configs(draw):
   precisions = ["default", "high", "highest"]
   if not trainable and engine != "kernel":
     precisions = precisions[:1]
+  mode = draw(st.sampled_from(tfspec.config.MODES))
+  rate = draw(st.none() | st.integers(1, 48000))
+  compression = bank = None
+  if mode in ("power", "magnitude", "psd"):
+    compression = draw(st.none() | _compressions())
+    if rate:
+      bank = draw(st.none() | _banks())
   values = dict(
-    mode=draw(st.sampled_from(tfspec.config.MODES)),
+    mode=mode,
     frame_length=frame_length,
     frame_step=draw(st.none() | st.integers(1, frame_length)),
     fft_length=draw(st.none() | st.integers(frame_length, 130)),
@@ -57,8 +89,10 @@ def configs(draw):
     trainable=trainable,
     engine=engine,
     precision=draw(st.sampled_from(precisions)),
-    sample_rate_hz=draw(st.none() | st.integers(1, 48000)),
-    floor=draw(st.none() | st.floats(1e-9, 1.0)),
+    sample_rate_hz=rate,
+    floor=None if bank else draw(st.none() | st.floats(1e-9, 1.0)),
+    filter_bank=bank,
+    compression=compression,
   )
   assert set(values) == {field.name for field in tfspec.config.FIELDS}
   try:
@@ -146,5 +180,6 @@ def test_config_survives_its_formats(config):
     config = dataclasses.replace(
       config, padding="same", pad_mode=None, pad_value=None
     )
+  config = dataclasses.replace(config, filter_bank=None, compression=None)
   arguments = config.to_keras()
   assert SpectrogramConfig.from_keras(arguments).to_keras() == arguments

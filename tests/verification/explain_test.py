@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfspec
-from tfspec.config import FIELDS
+from tfspec.config import CHOICES, PATHS
 from tfspec.data import prepare
 from tfspec.export import sample_requests
 from tfspec.verification import effects
@@ -71,8 +71,13 @@ def test_a_default_that_follows_another_field_is_named_too():
 
 def test_an_effect_is_that_of_the_declaration_where_it_needs_no_numbers():
   a, b = _CONFIG.resolved(), _with(frame_step=12).resolved()
-  told = {f.name for f in FIELDS if effects.effect(f.name, a, b) == f.effect}
-  assert told == {"precision", "pad_mode", "pad_value"}
+  told = {
+    path for path, f in PATHS.items() if effects.effect(path, a, b) == f.effect
+  }
+  own = {path for path in told if path in CHOICES or path == "pad_value"}
+  assert own == {"precision", "pad_mode", "pad_value"}
+  stages = {"filter_bank", "compression"}
+  assert {path.partition(".")[0] for path in told - own} == stages
 
 
 def test_scaling_is_one_factor():

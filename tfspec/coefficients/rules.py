@@ -217,6 +217,6 @@ def listed(differences: Mapping[str, tuple[object, object]], place: str) -> str:
 
 def brief(value: object) -> str:
   """Returns a value of a config as messages show it."""
-  if isinstance(value, tuple) and len(value) > 8:
+  if isinstance(value, tuple) and (len(value) > 8 or len(repr(value)) > 200):
     return f"{len(value)} given values"
   return repr(value)

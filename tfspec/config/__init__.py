@@ -11,9 +11,11 @@ from tfspec.config.spectrogram_config import (
   FIELDS,
   FLAGS,
   MODES,
+  PATHS,
   ResolvedConfig,
   SpectrogramConfig,
 )
+from tfspec.config.stages import Compression, FilterBank
 
 __all__ = [
   "CHOICES",
@@ -21,6 +23,9 @@ __all__ = [
   "FIELDS",
   "FLAGS",
   "MODES",
+  "PATHS",
+  "Compression",
+  "FilterBank",
   "ResolvedConfig",
   "SpectrogramConfig",
   "load_config",

@@ -3,13 +3,19 @@
 A dataclass declares a field by `name: type = declare(default, kind, effect)`,
 and `of` returns the table of its fields. The checks, the proto, the files, the
 fingerprint, the command line, `explain` and the Keras layer read that table.
+A field may be a `Stage`, which declares fields of its own. Their paths, such as
+"filter_bank.num_bands", are what errors and the command line call them.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
 
 from tfspec.coefficients import rules
+
+_S = TypeVar("_S", bound="Stage")
 
 
 class Kind(Protocol):
@@ -130,11 +136,37 @@ class Window:
 
 
 @dataclasses.dataclass(frozen=True)
+class Group:
+  """A stage, or None where there is no such stage."""
+
+  type: type["Stage"]
+  words = "none, or its fields by --set"
+
+  def check(self, name: str, value: object, config: Any) -> "Stage":
+    """Returns the stage, which may be given as its fields by name."""
+    del config
+    if isinstance(value, Mapping):
+      return self.type(**value)
+    if not isinstance(value, self.type):
+      raise TypeError(
+        f"{name} must be a {self.type.__name__} or None. Got: {value!r}."
+      )
+    return value
+
+  def parse(self, text: str) -> object:
+    """Returns the stage with all defaults."""
+    if text:
+      raise ValueError(f"must be {self.words}. Got: {text}.")
+    return self.type()
+
+
+@dataclasses.dataclass(frozen=True)
 class Field:
-  """One field of a config.
+  """One field of a config or of a stage.
 
   Attributes:
     name: Its name, the same in Python, in the proto and on the command line.
+    path: The same behind the name of its stage: "filter_bank.num_bands".
     default: Its default. None, if it is the default, stays unset in the proto.
     kind: What values it takes.
     effect: What another value does to the numbers, in a sentence.
@@ -149,6 +181,7 @@ class Field:
   """
 
   name: str
+  path: str
   default: object
   kind: Kind
   effect: str
@@ -166,7 +199,7 @@ class Field:
     """Returns a value in its normal form, or raises an error that names it."""
     if self.is_unset(value):
       return None
-    return self.kind.check(self.name, value, config)
+    return self.kind.check(self.path, value, config)
 
   def parse(self, text: str) -> object:
     """Returns the value that a user types; ValueError if it cannot be read."""
@@ -181,6 +214,66 @@ class Field:
     return f"{self.kind.words} (default: {default}). {self.effect}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """A step of the chain: a frozen dataclass with declared fields.
+
+  A stage says what it does to values in NumPy float64, which is the definition
+  that the operations of TensorFlow are held to. Values are
+  `[num_frames, features]`, all frames of one channel of a clip.
+
+  Attributes:
+    PATH: The name of the field of the config.
+  """
+
+  PATH: ClassVar[str]
+
+  def __post_init__(self) -> None:
+    """Normalises the values and checks each."""
+    for field in of(type(self)):
+      value = field.check(getattr(self, field.name), self)
+      object.__setattr__(self, field.name, value)
+
+  def check(self, config: Any) -> None:
+    """Checks the fields beside those of the config."""
+
+  def resolved(self: _S, config: Any) -> _S:
+    """Returns the stage with nothing left to a default."""
+    derived = {
+      field.name: field.derive(config)
+      for field in of(type(self))
+      if field.derive and getattr(self, field.name) == field.default
+    }
+    return dataclasses.replace(self, **derived)
+
+  def num_features(self, features: int) -> int:
+    """Returns how many features the stage makes of so many."""
+    return features
+
+  @property
+  def is_of_frames(self) -> bool:
+    """Whether the result for a frame depends on that frame alone."""
+    return True
+
+  def apply(self, values: np.ndarray, config: Any) -> np.ndarray:
+    """Returns what the stage makes of exact values, float64."""
+    raise NotImplementedError
+
+  def bound(
+    self, values: np.ndarray, bound: np.ndarray, unit: float, config: Any
+  ) -> np.ndarray:
+    """Returns how far results may be off.
+
+    Args:
+      values: The exact values that come in.
+      bound: How far each of them may be off.
+      unit: Half a unit in the last place of the dtype of the computation,
+        relative.
+      config: The resolved config.
+    """
+    raise NotImplementedError
+
+
 def declare(default: Any, kind: Kind, effect: str, **others: Any) -> Any:
   """Returns the dataclass field of these attributes of a `Field`."""
   return dataclasses.field(
@@ -190,7 +283,57 @@ def declare(default: Any, kind: Kind, effect: str, **others: Any) -> Any:
 
 def of(config: type) -> tuple[Field, ...]:
   """Returns the fields that a dataclass declares, in their order."""
+  path = getattr(config, "PATH", "")
   return tuple(
-    Field(field.name, field.default, **field.metadata)
+    Field(
+      field.name,
+      f"{path}.{field.name}" if path else field.name,
+      field.default,
+      **field.metadata,
+    )
     for field in dataclasses.fields(config)
   )
+
+
+def leaves(config: Any) -> Iterator[tuple[Field, Any, Any]]:
+  """Yields each field of a config and of its stages.
+
+  Yields:
+    The field, its value, and the config or the stage that it belongs to.
+  """
+  for field in of(type(config)):
+    value = getattr(config, field.name)
+    yield field, value, config
+    if isinstance(value, Stage):
+      yield from leaves(value)
+
+
+def set_values(config: Any) -> dict[str, Any]:
+  """Returns the values that do not stand for others, by name, to be stored."""
+  values = {}
+  for field in of(type(config)):
+    value = getattr(config, field.name)
+    if not field.is_unset(value):
+      is_stage = isinstance(value, Stage)
+      values[field.name] = set_values(value) if is_stage else value
+  return values
+
+
+def replace(config: Any, values: Mapping[str, Any]) -> Any:
+  """Returns a config with other values of fields, which paths name.
+
+  All change at the same time: one alone may break a rule that they keep
+  together. A stage that is not there yet is made with all defaults.
+  """
+  changes: dict[str, Any] = {}
+  for path, value in values.items():
+    name, _, rest = path.partition(".")
+    if rest:
+      before = changes.get(name, getattr(config, name))
+      if before is None:
+        (kind,) = (f.kind for f in of(type(config)) if f.name == name)
+        assert isinstance(kind, Group)
+        before = kind.type()
+      value = dataclasses.replace(before, **{rest: value})
+    changes[name] = value
+  return dataclasses.replace(config, **changes)

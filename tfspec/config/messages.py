@@ -10,36 +10,57 @@ from google.protobuf import json_format, message, text_format
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 from tfspec.storage import files
 
-_FIELDS = config_pb2.SpectrogramConfig.DESCRIPTOR.fields_by_name
+_Config = config_pb2.SpectrogramConfig
 
 
 def from_values(values: Mapping[str, Any]) -> config_pb2.SpectrogramConfig:
-  """Returns the proto of some values of a config, given by field name."""
-  proto = config_pb2.SpectrogramConfig()
+  """Returns the proto of some values of a config, given by field name.
+
+  The value of a stage is such values again.
+  """
+  proto = _Config()
+  _fill(proto, values)
+  return proto
+
+
+def _fill(proto: Any, values: Mapping[str, Any]) -> None:
   for name, value in values.items():
+    field = proto.DESCRIPTOR.fields_by_name[name]
     if name == "window":
       _set_window(proto.window, value)
-    elif _FIELDS[name].enum_type is not None:
+    elif name == "table":
+      for first, weights in value:
+        proto.table.add(first_bin=first, weight=weights)
+    elif field.message_type is not None:
+      getattr(proto, name).SetInParent()
+      _fill(getattr(proto, name), value)
+    elif field.enum_type is not None:
       label = f"{name}_{value or 'none'}".upper()
-      number = _FIELDS[name].enum_type.values_by_name[label].number
-      setattr(proto, name, number)
+      setattr(proto, name, field.enum_type.values_by_name[label].number)
     else:
       setattr(proto, name, value)
-  return proto
 
 
 def to_values(proto: config_pb2.SpectrogramConfig) -> dict[str, Any]:
   """Returns the values of the fields that are set, by field name."""
-  if not isinstance(proto, config_pb2.SpectrogramConfig):
+  if not isinstance(proto, _Config):
     raise TypeError(
       "proto must be a tfspec SpectrogramConfig message. "
       f"Got: {type(proto).__name__}."
     )
   _check_known(proto)
-  values = {}
+  return _values(proto)
+
+
+def _values(proto: message.Message) -> dict[str, Any]:
+  values: dict[str, Any] = {}
   for field, value in proto.ListFields():
     if field.name == "window":
       value = _window(value)
+    elif field.name == "table":
+      value = tuple((row.first_bin, tuple(row.weight)) for row in value)
+    elif field.message_type is not None:
+      value = _values(value)
     elif field.enum_type is not None:
       value = _enum_value(field, value)
     values[field.name] = value
@@ -160,7 +181,12 @@ def _check_known(proto: message.Message) -> None:
     )
   for field, value in proto.ListFields():
     if field.message_type is not None:
-      _check_known(value)
+      for each in value if _is_repeated(value) else [value]:
+        _check_known(each)
+
+
+def _is_repeated(value: Any) -> bool:
+  return not isinstance(value, message.Message)
 
 
 def _unknown_field_numbers(proto: message.Message) -> list[int]:

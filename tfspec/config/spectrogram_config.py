@@ -17,7 +17,18 @@ import numpy as np
 
 from tfspec.coefficients import framing, rules, windows
 from tfspec.config import fields, messages
-from tfspec.config.fields import Choice, Flag, Integer, Number, Window, declare
+from tfspec.config.fields import (
+  Choice,
+  Field,
+  Flag,
+  Group,
+  Integer,
+  Number,
+  Stage,
+  Window,
+  declare,
+)
+from tfspec.config.stages import Compression, FilterBank
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
 
@@ -70,6 +81,8 @@ class SpectrogramConfig:
       window stands in the middle of its frame, as in torch and librosa, with
       `(frame_length - window_length) // 2` zeros before it and the others
       behind it. None: `frame_length`.
+    filter_bank: A `FilterBank`, which adds bins up to bands, or None.
+    compression: A `Compression` of each value, or None.
 
   Raises:
     ValueError: If a value breaks a rule; the message names the field, the rule
@@ -178,8 +191,10 @@ class SpectrogramConfig:
     Number(1e-18, 1e18),  # Its square must be a normal float32.
     "Quiet values are raised to another level.",
     unset="the root of 1e-7",
-    derive=lambda config: math.sqrt(1e-7),
-    is_inert=lambda config: config.mode not in ("log", "magnitude"),
+    derive=lambda config: None if config.filter_bank else math.sqrt(1e-7),
+    is_inert=lambda config: (
+      config.mode not in ("log", "magnitude") or config.filter_bank is not None
+    ),
   )
   pad_mode: str | None = declare(
     None,
@@ -203,6 +218,12 @@ class SpectrogramConfig:
     derive=lambda config: config.frame_length,
     is_inert=lambda config: config.window_length == config.frame_length,
   )
+  filter_bank: FilterBank | None = declare(
+    None, Group(FilterBank), "Bands take the place of bins."
+  )
+  compression: Compression | None = declare(
+    None, Group(Compression), "A value is another function of the power."
+  )
 
   def __post_init__(self) -> None:
     """Normalises the values and checks every rule."""
@@ -219,15 +240,26 @@ class SpectrogramConfig:
       self.resolved().fft_length,
       self.trainable,
     )
+    for stage in self.stages:
+      stage.check(self)
 
-  def _values(self) -> dict[str, Any]:
-    return {field.name: getattr(self, field.name) for field in FIELDS}
+  @property
+  def stages(self) -> tuple[Stage, ...]:
+    """The stages that follow the transform, in their order."""
+    values = (getattr(self, field.name) for field in FIELDS)
+    return tuple(value for value in values if isinstance(value, Stage))
+
+  @property
+  def is_of_frames(self) -> bool:
+    """Whether the values of a frame depend on that frame alone."""
+    return all(stage.is_of_frames for stage in self.stages)
 
   def resolved(self) -> ResolvedConfig:
     """Returns the same config with nothing left to a default."""
     # Not the constructor: that would check this valid config again.
     result = object.__new__(ResolvedConfig)
-    result.__dict__.update(self.__dict__, **self._derived())
+    stages = {stage.PATH: stage.resolved(self) for stage in self.stages}
+    result.__dict__.update(self.__dict__, **self._derived(), **stages)
     return result
 
   def _derived(self) -> dict[str, Any]:
@@ -258,23 +290,38 @@ class SpectrogramConfig:
 
   @property
   def num_features(self) -> int:
-    """Values per frame and channel: `num_bins`, twice that in mode "stft"."""
-    return self.num_bins * (2 if self.mode == "stft" else 1)
+    """Values per frame and channel.
+
+    They are `num_bins`, twice that in mode "stft", or the bands of a
+    `filter_bank`.
+    """
+    features = self.num_bins * (2 if self.mode == "stft" else 1)
+    for stage in self.stages:
+      features = stage.num_features(features)
+    return features
 
   @property
   def silence(self) -> float:
     """The value of digital silence, which stands behind the end of a clip.
 
     It is `log(floor)` in mode "log", `floor` in mode "magnitude" and 0.0 in the
-    others. Rounded to the dtype of a spectrogram, it is exactly what samples of
-    0 give there.
+    others, or what the stages make of that. Rounded to the dtype of a
+    spectrogram, it is exactly what samples of 0 give there.
 
     Example:
       >>> SpectrogramConfig(mode="log", floor=0.5).silence
       -0.6931471805599453
     """
-    floor = self.resolved().floor
-    return {"log": math.log(floor), "magnitude": floor}.get(self.mode, 0.0)
+    config = self.resolved()
+    if self.mode == "log":
+      return math.log(config.least)
+    value = config.least if self.mode == "magnitude" else 0.0
+    if not self.stages:
+      return value
+    values = np.full([1, self.num_bins], value)
+    for stage in config.stages:
+      values = stage.apply(values, config)
+    return float(values[0, 0])
 
   def num_frames(self, samples: int) -> int:
     """Returns how many frames a clip of `samples` samples gives.
@@ -308,6 +355,8 @@ class SpectrogramConfig:
       "log" and "magnitude", `periodic` where the window has no name, and a
       `window_length` of `frame_length`.
 
+    A stage that is None does not count either.
+
     All other fields count with their resolved values, so that a default and the
     same value written out are equal. A window counts as it is written: a name
     and the values that it stands for are two windows. The fingerprint is the
@@ -324,11 +373,10 @@ class SpectrogramConfig:
     """
     # One line a field. A field adds none while it has its default, so that
     # fields can be added without a change to the fingerprints of today.
-    values, names = self.resolved()._values(), self._definition_fields()
     lines = [
-      f"{field.name}={_canonical(values[field.name])}"
-      for field in FIELDS
-      if field.name in names and values[field.name] != field.default
+      f"{field.path}={_canonical(value)}"
+      for field, value in self._definition().values()
+      if value != field.default
     ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
@@ -336,7 +384,9 @@ class SpectrogramConfig:
     """Returns both values of each field in which the definitions differ.
 
     It is empty if the numbers of both mean the same; `fingerprint` says which
-    fields count. No value is left to a default.
+    fields count. No value is left to a default. The field of a stage is named
+    by its path, "filter_bank.num_bands". A stage that one config alone has is
+    one entry.
 
     Example:
       >>> default = SpectrogramConfig()
@@ -346,9 +396,8 @@ class SpectrogramConfig:
       >>> default.differences(SpectrogramConfig(engine="kernel"))
       {}
     """
-    return self._differences(
-      other, self._definition_fields() | other._definition_fields()
-    )
+    names = [*self._definition(), *other._definition()]
+    return self._differences(other, set(names))
 
   def execution_differences(
     self, other: SpectrogramConfig
@@ -365,30 +414,35 @@ class SpectrogramConfig:
   def _differences(
     self, other: SpectrogramConfig, names: set[str]
   ) -> dict[str, tuple[Any, Any]]:
-    own, theirs = self.resolved()._values(), other.resolved()._values()
+    own, theirs = self._leaves(), other._leaves()
     return {
-      name: (value, theirs[name])
-      for name, value in own.items()
-      if name in names and value != theirs[name]
+      path: (value, theirs[path][1])
+      for path, (field, value) in own.items()
+      if path in names and path in theirs and value != theirs[path][1]
     }
 
-  def _definition_fields(self) -> set[str]:
-    """Returns the fields that say what the numbers of this config mean."""
-    config = self.resolved()
+  def _leaves(self) -> dict[str, tuple[Field, Any]]:
+    """Returns each field with its value, nothing left to a default, by path.
+
+    The value of a stage is its name: its fields stand for themselves.
+    """
     return {
-      field.name
-      for field in FIELDS
-      if not field.is_execution and not field.is_inert(config)
+      field.path: (field, field.name if isinstance(value, Stage) else value)
+      for field, value, _ in fields.leaves(self.resolved())
+    }
+
+  def _definition(self) -> dict[str, tuple[Field, Any]]:
+    """Returns those of them that say what the numbers of this config mean."""
+    found = self._leaves()
+    return {
+      field.path: found[field.path]
+      for field, _, owner in fields.leaves(self.resolved())
+      if not field.is_execution and not field.is_inert(owner)
     }
 
   def to_proto(self) -> config_pb2.SpectrogramConfig:
     """Returns the proto; a None that stands for another value stays unset."""
-    values = {
-      field.name: getattr(self, field.name)
-      for field in FIELDS
-      if not field.is_unset(getattr(self, field.name))
-    }
-    return messages.from_values(values)
+    return messages.from_values(fields.set_values(self))
 
   @classmethod
   def from_proto(cls, proto: config_pb2.SpectrogramConfig) -> SpectrogramConfig:
@@ -413,8 +467,14 @@ class SpectrogramConfig:
     The other fields have no counterpart.
 
     Raises:
-      ValueError: If the mode is "power", which Keras does not have.
+      ValueError: If the mode is "power", which Keras does not have, or there
+        are stages.
     """
+    if self.stages:
+      raise ValueError(
+        f"{self.stages[0].PATH} must be None for Keras, which has no such "
+        f"stage. Got: {self.stages[0]!r}."
+      )
     if self.mode == "power":
       raise ValueError(
         "mode must be one that Keras has: its 'psd' counts most bins twice. "
@@ -461,16 +521,29 @@ class ResolvedConfig(SpectrogramConfig):
 
   frame_step: int
   fft_length: int
-  floor: float
   window_length: int
 
   def __post_init__(self) -> None:
     """Fills in what is left to a default, too."""
     super().__post_init__()
-    self.__dict__.update(self._derived())
+    self.__dict__.update(self.resolved().__dict__)
+
+  @property
+  def least(self) -> float:
+    """The floor of the modes that have one; 0 beside a filter bank."""
+    return self.floor or 0.0
 
 
 FIELDS = fields.of(SpectrogramConfig)
+# Those of all stages among them, by path.
+PATHS = {
+  field.path: field
+  for each in FIELDS
+  for field in (
+    each,
+    *(fields.of(each.kind.type) if isinstance(each.kind, Group) else ()),
+  )
+}
 CHOICES = {
   field.name: field.kind.choices
   for field in FIELDS

@@ -106,9 +106,47 @@ def stft_bound(dtype: str, signals_are_rounded: bool = False) -> float:
   return bound
 
 
+def values(parts: dict[str, np.ndarray], config: ResolvedConfig) -> np.ndarray:
+  """Returns the exact values of a config, `[num_frames, num_features]`.
+
+  Args:
+    parts: Exact "real" and "imag" parts, `[num_frames, num_bins]`; modes "real"
+      and "imag" may leave out the other.
+    config: The config.
+  """
+  found = mode_values(parts, config)
+  for stage in config.stages:
+    found = stage.apply(found, config)
+  return found
+
+
+def mode_values(
+  parts: dict[str, np.ndarray], config: ResolvedConfig
+) -> np.ndarray:
+  """Returns the exact values of the mode, before any stage."""
+  if config.mode in ("real", "imag"):
+    return parts[config.mode]
+  real, imag = parts["real"], parts["imag"]
+  if config.mode == "stft":
+    return np.concatenate([real, imag], axis=-1)
+  if config.mode == "angle":
+    return np.arctan2(imag, real)
+  power = np.square(real) + np.square(imag)
+  if config.mode == "power":
+    return power
+  if config.mode == "psd":
+    bins = np.arange(config.num_bins)
+    is_single = (bins == 0) | (2 * bins == config.fft_length)
+    return np.where(is_single, 1, 2) * power
+  size = np.maximum(np.hypot(real, imag), config.least)
+  if config.mode == "log":
+    return np.log(size)
+  assert config.mode == "magnitude", config.mode
+  return size
+
+
 def tolerance(
   config: ResolvedConfig,
-  expected: np.ndarray,
   parts: dict[str, np.ndarray],
   dtype: str = "float32",
 ) -> np.ndarray:
@@ -126,24 +164,41 @@ def tolerance(
   | log | the larger of `log(1 + d / m)` and `log(m / max(m - d, floor))` |
   | angle | `asin(d / |X|)`, or pi where `d >= |X|` |
 
-  and, in all of them, some units in the last place of the result.
+  and, in all of them, some units in the last place of the result. Each stage
+  says how far its results may be off if its input is; see `Stage.bound`.
 
   Args:
     config: The config.
-    expected: Exact values of the mode, `[..., num_frames, num_features]`.
-    parts: Exact "real" and "imag" parts, `[..., num_frames, num_bins]`; modes
-      "real" and "imag" may leave out the other.
+    parts: Exact "real" and "imag" parts, `[num_frames, num_bins]`; modes "real"
+      and "imag" may leave out the other.
     dtype: Dtype of the signals.
 
   Returns:
-    Float64 of the shape of `expected`.
+    Float64 `[num_frames, num_features]`.
   """
+  wide = "float64" if dtype == "float64" else "float32"
+  found = mode_values(parts, config)
+  bound = _mode_tolerance(config, found, parts, dtype)
+  for stage in config.stages:
+    bound = stage.bound(found, bound, _ROUNDING[wide] / 8, config)
+    found = stage.apply(found, config)
+  rounding = _ROUNDING[dtype] * np.abs(found)
+  return bound + rounding + _SMALLEST[dtype]
+
+
+def _mode_tolerance(
+  config: ResolvedConfig,
+  expected: np.ndarray,
+  parts: dict[str, np.ndarray],
+  dtype: str,
+) -> np.ndarray:
+  """Returns how far the values of the mode may be off before the rounding."""
   power = sum(np.square(values) for values in parts.values())
   norm = np.sqrt(np.sum(power, axis=-1, keepdims=True))
   if config.mode in ("real", "imag", "stft"):
     norm = np.max(norm, initial=0.0)
   off = STFT_BOUNDS[dtype] * norm
-  size, floor = np.sqrt(power), config.floor
+  size, floor = np.sqrt(power), config.least
   clipped = np.maximum(size, floor)
   if config.mode in ("power", "psd"):
     bound = 2 * size * off + np.square(off)
@@ -163,8 +218,11 @@ def tolerance(
     bound = off
   else:
     raise ValueError(f"mode must have a bound. Got: mode={config.mode!r}.")
-  rounding = _ROUNDING[dtype] * np.abs(expected)
-  return bound + rounding + _SMALLEST[dtype]
+  # What a stage gets is rounded in the dtype of the computation.
+  if config.stages:
+    wide = "float64" if dtype == "float64" else "float32"
+    bound = bound + _ROUNDING[wide] * np.abs(expected) + _SMALLEST[wide]
+  return bound
 
 
 def deviation(

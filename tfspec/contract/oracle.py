@@ -135,6 +135,102 @@ def mode(
   return np.concatenate([spectrum.real, spectrum.imag], axis=1)
 
 
+def stages(
+  values: np.ndarray, config: dict[str, Any], fft_length: int
+) -> np.ndarray:
+  """Returns what the stages of a config make of the values of its mode.
+
+  Args:
+    values: `[num_frames, num_bins]`.
+    config: The config as JSON has it.
+    fft_length: Samples in the transform.
+  """
+  if "filter_bank" in config:
+    rate = config.get("sample_rate_hz", 0)
+    values = values @ bank(config["filter_bank"], fft_length, rate)
+  if "compression" in config:
+    is_magnitude = config["mode"] == "MODE_MAGNITUDE"
+    values = compressed(values, config["compression"], is_magnitude)
+  return values
+
+
+def bank(
+  fields: dict[str, Any], fft_length: int, sample_rate_hz: int
+) -> np.ndarray:
+  """Returns the filters, `[num_bins, num_bands]`, weight by weight."""
+  num_bins = fft_length // 2 + 1
+  if "table" in fields:
+    table = np.zeros([num_bins, len(fields["table"])])
+    for band, row in enumerate(fields["table"]):
+      for i, weight in enumerate(row.get("weight", [])):
+        table[row.get("first_bin", 0) + i, band] = weight
+    return table
+  bands = fields.get("num_bands", 80)
+  scale = fields.get("scale", "SCALE_HTK")
+  slopes = fields.get("slopes", "SLOPES_HERTZ")
+
+  def to_scale(hz: float) -> float:
+    if scale == "SCALE_LINEAR":
+      return hz
+    if scale == "SCALE_HTK":
+      return 1127.0 * np.log1p(hz / 700.0)
+    if hz < 1000.0:
+      return 3.0 * hz / 200.0
+    return 15.0 + 27.0 * np.log(hz / 1000.0) / np.log(6.4)
+
+  def to_hz(mel: float) -> float:
+    if scale == "SCALE_LINEAR":
+      return mel
+    if scale == "SCALE_HTK":
+      return 700.0 * np.expm1(mel / 1127.0)
+    if mel < 15.0:
+      return 200.0 * mel / 3.0
+    return 1000.0 * 6.4 ** ((mel - 15.0) / 27.0)
+
+  low = to_scale(fields.get("low_hz", 0.0))
+  high = to_scale(fields.get("high_hz", sample_rate_hz / 2))
+  weights = np.zeros([num_bins, bands])
+  for band in range(bands):
+    left, middle, right = (
+      low + (high - low) * (band + i) / (bands + 1) for i in range(3)
+    )
+    start, peak, end = map(to_hz, (left, middle, right))
+    if slopes == "SLOPES_LOWER":
+      end = 2 * peak - start
+    for k in range(fields.get("first_bin", 0), num_bins):
+      at = k * sample_rate_hz / fft_length
+      x, a, b, c = at, start, peak, end
+      if slopes == "SLOPES_SCALE":
+        x, a, b, c = to_scale(at), left, middle, right
+      if a < x <= b:
+        weights[k, band] = (x - a) / (b - a)
+      elif b < x < c:
+        weights[k, band] = (c - x) / (c - b)
+    if fields.get("norm") == "NORM_SLANEY":
+      weights[:, band] *= 2.0 / (end - start)
+  return weights
+
+
+def compressed(
+  values: np.ndarray, fields: dict[str, Any], is_magnitude: bool
+) -> np.ndarray:
+  """Returns the function of each value of a clip, and its limit."""
+  kind = fields.get("kind", "KIND_LOG")
+  values = values + fields.get("offset", 0.0)
+  values = np.maximum(values, fields.get("floor", 1e-10))
+  if kind == "KIND_POWER":
+    values = np.power(values, fields.get("exponent", 0.5))
+  elif kind == "KIND_DECIBEL":
+    values = 10.0 * np.log10(values / fields.get("reference", 1.0))
+    values = 2.0 * values if is_magnitude else values
+  else:
+    values = np.log(values) / np.log(fields.get("base", np.e))
+  if "dynamic_range" in fields and values.size:
+    peak = fields.get("peak", np.max(values))
+    values = np.maximum(values, peak - fields["dynamic_range"])
+  return values
+
+
 def layout(
   per_channel: list[np.ndarray], expand_dims: bool, data_format: str
 ) -> np.ndarray:

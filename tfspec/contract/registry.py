@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import text_format
+from google.protobuf import json_format, text_format
 
 from tfspec.config import MODES, SpectrogramConfig
 from tfspec.contract import bounds, oracle
@@ -79,13 +79,17 @@ class Golden:
           config.pad_value,
         )
         values = oracle.mode(
-          spectrum, config.mode, config.fft_length, config.floor
+          spectrum, config.mode, config.fft_length, config.least
+        )
+        values = oracle.stages(
+          values,
+          json_format.MessageToDict(
+            self.proto(), preserving_proto_field_name=True
+          ),
+          config.fft_length,
         )
         tolerance = bounds.tolerance(
-          config,
-          values,
-          {"real": spectrum.real, "imag": spectrum.imag},
-          self.dtype,
+          config, {"real": spectrum.real, "imag": spectrum.imag}, self.dtype
         )
         per_channel.append((values, tolerance))
       joined = [
@@ -125,6 +129,11 @@ def in_dtype(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 _SMALL = "frame_length: 64 frame_step: 24 "
+_MEL = (
+  "mode: MODE_POWER sample_rate_hz: 8000 fft_length: 256 frame_length: 200 "
+  "frame_step: 80 "
+)
+_BANK = "sample_rate_hz: 8000 filter_bank { num_bands: 8 } "
 
 
 def _modes() -> Iterator[Golden]:
@@ -337,6 +346,129 @@ GOLDENS = [
   Golden(
     "precision_highest",
     "precision: PRECISION_HIGHEST trainable: true mode: MODE_STFT " + _SMALL,
+  ),
+  # Stages.
+  *(
+    Golden(f"filter_bank_{name}", f"filter_bank {{ {bank} }} {others}" + _MEL)
+    for name, bank, others in (
+      ("defaults", "empty: EMPTY_ALLOW", ""),
+      ("htk", "scale: SCALE_HTK slopes: SLOPES_SCALE num_bands: 9", ""),
+      (
+        "slaney",
+        "scale: SCALE_SLANEY norm: NORM_SLANEY num_bands: 20 high_hz: 3800",
+        "expand_dims: true ",
+      ),
+      (
+        "linear_kernel",
+        "scale: SCALE_LINEAR slopes: SLOPES_HERTZ norm: NORM_NONE num_bands: 7",
+        "engine: ENGINE_KERNEL ",
+      ),
+      ("lower", "slopes: SLOPES_LOWER num_bands: 12 low_hz: 150.5", ""),
+      (
+        "lower_slaney",
+        "slopes: SLOPES_LOWER norm: NORM_SLANEY num_bands: 12",
+        "data_format: DATA_FORMAT_CHANNELS_FIRST ",
+      ),
+      ("first_bin", "first_bin: 3 num_bands: 8 empty: EMPTY_ERROR", ""),
+      ("empty_band", "num_bands: 64 empty: EMPTY_ALLOW", ""),
+      (
+        "table",
+        "table { first_bin: 2 weight: [0.5, 1, 0.25] } table { weight: 2 } "
+        "table {}",
+        "",
+      ),
+    )
+  ),
+  *(
+    Golden(f"filter_bank_{mode}_{engine}".lower(), text + _BANK + _SMALL)
+    for mode in ("POWER", "MAGNITUDE", "PSD")
+    for engine in ("FFT", "KERNEL")
+    for text in [f"mode: MODE_{mode} engine: ENGINE_{engine} "]
+  ),
+  *(
+    Golden(
+      f"compression_{name}",
+      f"compression {{ {compression} }} {others}" + _SMALL,
+      shape=(2, samples, channels),
+    )
+    for name, compression, others, samples, channels in (
+      ("log", "kind: KIND_LOG", "mode: MODE_POWER ", 1200, 1),
+      ("log10", "base: 10 floor: 1e-6", "mode: MODE_PSD " + _BANK, 1200, 1),
+      ("offset", "offset: 0.01", "mode: MODE_MAGNITUDE " + _BANK, 1200, 1),
+      (
+        "offset_and_floor",
+        "offset: 1e-4 floor: 1e-2",
+        "mode: MODE_POWER engine: ENGINE_KERNEL ",
+        1200,
+        2,
+      ),
+      (
+        "decibel",
+        "kind: KIND_DECIBEL reference: 20",
+        "mode: MODE_POWER " + _BANK,
+        1200,
+        1,
+      ),
+      (
+        "decibel_of_magnitude",
+        "kind: KIND_DECIBEL floor: 1e-5",
+        "mode: MODE_MAGNITUDE engine: ENGINE_KERNEL ",
+        1200,
+        1,
+      ),
+      (
+        "power",
+        "kind: KIND_POWER exponent: 0.3",
+        "mode: MODE_POWER " + _BANK,
+        1200,
+        1,
+      ),
+      (
+        "peak_of_clip",
+        "kind: KIND_DECIBEL dynamic_range: 20",
+        "mode: MODE_POWER expand_dims: true " + _BANK,
+        1200,
+        2,
+      ),
+      (
+        "peak_of_clip_kernel",
+        "dynamic_range: 4 base: 10",
+        "mode: MODE_POWER engine: ENGINE_KERNEL " + _BANK,
+        1200,
+        2,
+      ),
+      (
+        "peak_of_no_frames",
+        "dynamic_range: 4",
+        "mode: MODE_POWER " + _BANK,
+        63,
+        1,
+      ),
+      (
+        "peak",
+        "dynamic_range: 8 peak: 1.5 base: 10",
+        "mode: MODE_POWER " + _BANK,
+        1200,
+        1,
+      ),
+    )
+  ),
+  *(
+    Golden(
+      f"mel_{name}_{dtype}",
+      f"mode: MODE_POWER engine: ENGINE_{engine} trainable: {trainable} "
+      "compression { dynamic_range: 6 } " + _BANK + _SMALL,
+      dtype=dtype,
+    )
+    for name, engine, trainable, dtype in (
+      ("fft", "FFT", "false", "float16"),
+      ("fft", "FFT", "false", "bfloat16"),
+      ("fft", "FFT", "false", "float64"),
+      ("trainable", "KERNEL", "true", "float16"),
+      ("trainable", "KERNEL", "true", "bfloat16"),
+      ("trainable", "KERNEL", "true", "float32"),
+      ("kernel", "KERNEL", "false", "float64"),
+    )
   ),
   # Values.
   Golden("floor", "floor: 1e-9 " + _SMALL),

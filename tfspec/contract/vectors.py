@@ -28,8 +28,8 @@ class GoldenVector:
   parts: dict[str, np.ndarray]
 
   def values(self, config: SpectrogramConfig) -> np.ndarray:
-    """Returns the values of the mode, float64 `[num_frames, num_features]`."""
-    return _mode(self.parts, config.resolved())
+    """Returns the exact values, float64 `[num_frames, num_features]`."""
+    return bounds.values(self.parts, config.resolved())
 
   def expected(self, config: SpectrogramConfig) -> np.ndarray:
     """Returns the output in the config's layout, float64."""
@@ -37,8 +37,7 @@ class GoldenVector:
 
   def tolerance(self, config: SpectrogramConfig) -> np.ndarray:
     """Returns the largest allowed error of each value of `expected`."""
-    values = self.values(config)
-    bound = bounds.tolerance(config.resolved(), values, self.parts)
+    bound = bounds.tolerance(config.resolved(), self.parts)
     return layouts.arrange_mono(bound, config)
 
 
@@ -126,26 +125,3 @@ def _frames(signals: np.ndarray, config: ResolvedConfig) -> np.ndarray:
   signals = np.pad(signals, [before, missing - before])
   starts = config.frame_step * np.arange(count)[:, np.newaxis]
   return signals[starts + np.arange(config.frame_length)]
-
-
-def _mode(parts: dict[str, np.ndarray], config: ResolvedConfig) -> np.ndarray:
-  """Returns the values of the mode, `[num_frames, num_features]`."""
-  if config.mode in ("real", "imag"):
-    return parts[config.mode]
-  real, imag = parts["real"], parts["imag"]
-  if config.mode == "stft":
-    return np.concatenate([real, imag], axis=-1)
-  if config.mode == "angle":
-    return np.arctan2(imag, real)
-  power = np.square(real) + np.square(imag)
-  if config.mode == "power":
-    return power
-  if config.mode == "psd":
-    bins = np.arange(config.num_bins)
-    is_single = (bins == 0) | (2 * bins == config.fft_length)
-    return np.where(is_single, 1, 2) * power
-  size = np.maximum(np.hypot(real, imag), config.floor)
-  if config.mode == "log":
-    return np.log(size)
-  assert config.mode == "magnitude", config.mode
-  return size

@@ -169,7 +169,8 @@ def _pieces(
 ) -> Iterator[_Piece]:
   """Yields the pieces of a clip: all of it, if it is not long.
 
-  They overlap, so that no frame that counts sees the padding of a piece.
+  They overlap, so that no frame that counts sees the padding of a piece. Where
+  a value depends on the whole clip, there is one piece.
   """
   values = config.resolved()
   step = values.frame_step
@@ -178,6 +179,8 @@ def _pieces(
   most = _PIECE_VALUES // (channels * max(step, config.num_features))
   most = max(most, 4 * overlap)  # Or most of the work would be done twice.
   total = config.num_frames(samples)
+  if not config.is_of_frames:
+    most = max(1, total)
   for first in range(0, total, most):
     last = min(first + most, total)
     before = max(0, first - overlap)

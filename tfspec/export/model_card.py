@@ -4,7 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfspec.config import ResolvedConfig, SpectrogramConfig
+from tfspec.coefficients.rules import brief
+from tfspec.config import ResolvedConfig, SpectrogramConfig, fields
 from tfspec.version import __version__
 
 # What a value is, X being the transform.
@@ -57,7 +58,8 @@ def model_card(
     "    X[m, k] = sum over t of w[t] x[m frame_step + t]"
     " exp(-2 pi i t k / fft_length)",
     "",
-    f"and the values of the spectrogram are {FORMULAS[values.mode]}.",
+    f"and the values of the spectrogram are {FORMULAS[values.mode]}"
+    f"{_followed(values)}.",
     "",
     "| property | value |",
     "|---|---|",
@@ -69,8 +71,9 @@ def model_card(
     f" {values.frame_length}, {values.frame_step}, {values.fft_length} |",
     f"| window | {_window(values)} |",
     f"| padding | {values.padding} |",
-    f"| floor | {values.floor:.6g} |",
+    f"| floor | {values.least:.6g} |",
     f"| num_bins | {values.num_bins}, {_bins(values)} |",
+    *(_stage(stage) for stage in values.stages),
     f"| engine, kernels | {values.engine}, {kernels} |",
     "",
     "## Signatures",
@@ -115,6 +118,23 @@ def model_card(
     "",
   ]
   return "\n".join(lines)
+
+
+def _followed(config: ResolvedConfig) -> str:
+  if not config.stages:
+    return ""
+  names = ", then ".join(stage.PATH for stage in config.stages)
+  return f", followed by {names}"
+
+
+def _stage(stage: fields.Stage) -> str:
+  """Returns the row of a stage: the fields that have an effect."""
+  found = [
+    f"{field.name} {brief(value)}"
+    for field, value, owner in fields.leaves(stage)
+    if value is not None and not field.is_inert(owner)
+  ]
+  return f"| {stage.PATH} | {', '.join(found)} |"
 
 
 def _proof(batching: str | None) -> str:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfspec.config import FIELDS, SpectrogramConfig
+from tfspec.config import FIELDS, SpectrogramConfig, fields
 from tfspec.ops import length_ops
 from tfspec.spectrogram import Spectrogram, layouts, transform
 from tfspec.spectrogram import module as spectrogram_lib
@@ -300,7 +300,9 @@ class STFTSpectrogram(keras.layers.Layer):
     for field in FIELDS:
       value = getattr(self.spectrogram_config, field.name)
       if field.in_keras or value != _OWN_FIELDS[field.name]:
-        result[field.name] = value
+        # What Keras stores must be plain; the config takes it, too.
+        is_stage = isinstance(value, fields.Stage)
+        result[field.name] = fields.set_values(value) if is_stage else value
     if self._padding_value is not None:
       result["padding_value"] = self._padding_value
     return result

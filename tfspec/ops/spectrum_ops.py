@@ -46,28 +46,30 @@ def magnitude(
 
   Args:
     power: `|X|^2`, `[..., num_bins]`.
-    floor: The smallest value, in [1e-18, 1e18].
+    floor: The smallest value, in [1e-18, 1e18]. 0 is none: the gradient is then
+      that of a floor of 1e-18.
     name: Name scope of the operation.
 
   Returns:
     `[..., num_bins]`, exactly `floor` (in the dtype of `power`) where the
     magnitude is not above it; infinite above 1.8e19 in float32.
   """
+  edge = floor or 1e-18
 
   def values(power: tf.Tensor) -> tf.Tensor:
-    return tf.maximum(tf.sqrt(power), floor)
+    return tf.maximum(tf.sqrt(power), floor) if floor else tf.sqrt(power)
 
   def plain(power: tf.Tensor) -> tf.Tensor:
     return _with_derivatives_of(
-      tf.sqrt(tf.maximum(power, floor**2))
-      + _where_below(power, floor**2, power) * (0.5 / floor),
+      tf.sqrt(tf.maximum(power, edge**2))
+      + _where_below(power, edge**2, power) * (0.5 / edge),
       values(tf.stop_gradient(power)),
     )
 
   @gradient_ops.custom_gradient(plain)
   def root(power: tf.Tensor) -> tuple:
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
-      return 0.5 * upstream / tf.sqrt(tf.maximum(power, floor**2))
+      return 0.5 * upstream / tf.sqrt(tf.maximum(power, edge**2))
 
     return values(power), gradient
 

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%tfspec/proto/spectrogram_config.proto\x12\x06tfspec\"\x95\r\n\x11SpectrogramConfig\x12\x31\n\x04mode\x18\x01 \x01(\x0e\x32\x1e.tfspec.SpectrogramConfig.ModeH\x00\x88\x01\x01\x12\x19\n\x0c\x66rame_length\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\nframe_step\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x17\n\nfft_length\x18\x04 \x01(\x05H\x03\x88\x01\x01\x12#\n\x06window\x18\x05 \x01(\x0b\x32\x0e.tfspec.WindowH\x04\x88\x01\x01\x12\x15\n\x08periodic\x18\x06 \x01(\x08H\x05\x88\x01\x01\x12\x37\n\x07scaling\x18\x07 \x01(\x0e\x32!.tfspec.SpectrogramConfig.ScalingH\x06\x88\x01\x01\x12\x37\n\x07padding\x18\x08 \x01(\x0e\x32!.tfspec.SpectrogramConfig.PaddingH\x07\x88\x01\x01\x12\x18\n\x0b\x65xpand_dims\x18\t \x01(\x08H\x08\x88\x01\x01\x12>\n\x0b\x64\x61ta_format\x18\n \x01(\x0e\x32$.tfspec.SpectrogramConfig.DataFormatH\t\x88\x01\x01\x12\x16\n\ttrainable\x18\x0b \x01(\x08H\n\x88\x01\x01\x12\x1b\n\x0esample_rate_hz\x18\x0c \x01(\x05H\x0b\x88\x01\x01\x12\x35\n\x06\x65ngine\x18\r \x01(\x0e\x32 .tfspec.SpectrogramConfig.EngineH\x0c\x88\x01\x01\x12;\n\tprecision\x18\x0e \x01(\x0e\x32#.tfspec.SpectrogramConfig.PrecisionH\r\x88\x01\x01\x12\x12\n\x05\x66loor\x18\x0f \x01(\x01H\x0e\x88\x01\x01\x12\x38\n\x08pad_mode\x18\x10 \x01(\x0e\x32!.tfspec.SpectrogramConfig.PadModeH\x0f\x88\x01\x01\x12\x16\n\tpad_value\x18\x11 \x01(\x01H\x10\x88\x01\x01\x12\x1a\n\rwindow_length\x18\x12 \x01(\x05H\x11\x88\x01\x01\"\x99\x01\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0c\n\x08MODE_LOG\x10\x01\x12\x12\n\x0eMODE_MAGNITUDE\x10\x02\x12\x0c\n\x08MODE_PSD\x10\x03\x12\r\n\tMODE_REAL\x10\x04\x12\r\n\tMODE_IMAG\x10\x05\x12\x0e\n\nMODE_ANGLE\x10\x06\x12\r\n\tMODE_STFT\x10\x07\x12\x0e\n\nMODE_POWER\x10\x08\"_\n\x07Scaling\x12\x17\n\x13SCALING_UNSPECIFIED\x10\x00\x12\x13\n\x0fSCALING_DENSITY\x10\x01\x12\x14\n\x10SCALING_SPECTRUM\x10\x02\x12\x10\n\x0cSCALING_NONE\x10\x03\"[\n\x07Padding\x12\x17\n\x13PADDING_UNSPECIFIED\x10\x00\x12\x11\n\rPADDING_VALID\x10\x01\x12\x10\n\x0cPADDING_SAME\x10\x02\x12\x12\n\x0ePADDING_CENTER\x10\x03\"P\n\x07PadMode\x12\x18\n\x14PAD_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10PAD_MODE_REFLECT\x10\x01\x12\x15\n\x11PAD_MODE_CONSTANT\x10\x02\"h\n\nDataFormat\x12\x1b\n\x17\x44\x41TA_FORMAT_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44\x41TA_FORMAT_CHANNELS_LAST\x10\x01\x12\x1e\n\x1a\x44\x41TA_FORMAT_CHANNELS_FIRST\x10\x02\"T\n\x06\x45ngine\x12\x16\n\x12\x45NGINE_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45NGINE_AUTO\x10\x01\x12\x11\n\rENGINE_KERNEL\x10\x02\x12\x0e\n\nENGINE_FFT\x10\x03\"h\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x15\n\x11PRECISION_DEFAULT\x10\x01\x12\x12\n\x0ePRECISION_HIGH\x10\x02\x12\x15\n\x11PRECISION_HIGHEST\x10\x03\x42\x07\n\x05_modeB\x0f\n\r_frame_lengthB\r\n\x0b_frame_stepB\r\n\x0b_fft_lengthB\t\n\x07_windowB\x0b\n\t_periodicB\n\n\x08_scalingB\n\n\x08_paddingB\x0e\n\x0c_expand_dimsB\x0e\n\x0c_data_formatB\x0c\n\n_trainableB\x11\n\x0f_sample_rate_hzB\t\n\x07_engineB\x0c\n\n_precisionB\x08\n\x06_floorB\x0b\n\t_pad_modeB\x0c\n\n_pad_valueB\x10\n\x0e_window_length\"\x8a\x01\n\x06Window\x12$\n\x05named\x18\x01 \x01(\x0b\x32\x13.tfspec.NamedWindowH\x00\x12&\n\x06values\x18\x02 \x01(\x0b\x32\x14.tfspec.WindowValuesH\x00\x12*\n\x0brectangular\x18\x03 \x01(\x0b\x32\x13.tfspec.RectangularH\x00\x42\x06\n\x04kind\"=\n\x0bNamedWindow\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\nparameters\x18\x02 \x03(\x01\x42\x07\n\x05_name\"\x1d\n\x0cWindowValues\x12\r\n\x05value\x18\x01 \x03(\x01\"\r\n\x0bRectangularb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%tfspec/proto/spectrogram_config.proto\x12\x06tfspec\"\x92\x0e\n\x11SpectrogramConfig\x12\x31\n\x04mode\x18\x01 \x01(\x0e\x32\x1e.tfspec.SpectrogramConfig.ModeH\x00\x88\x01\x01\x12\x19\n\x0c\x66rame_length\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\nframe_step\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x17\n\nfft_length\x18\x04 \x01(\x05H\x03\x88\x01\x01\x12#\n\x06window\x18\x05 \x01(\x0b\x32\x0e.tfspec.WindowH\x04\x88\x01\x01\x12\x15\n\x08periodic\x18\x06 \x01(\x08H\x05\x88\x01\x01\x12\x37\n\x07scaling\x18\x07 \x01(\x0e\x32!.tfspec.SpectrogramConfig.ScalingH\x06\x88\x01\x01\x12\x37\n\x07padding\x18\x08 \x01(\x0e\x32!.tfspec.SpectrogramConfig.PaddingH\x07\x88\x01\x01\x12\x18\n\x0b\x65xpand_dims\x18\t \x01(\x08H\x08\x88\x01\x01\x12>\n\x0b\x64\x61ta_format\x18\n \x01(\x0e\x32$.tfspec.SpectrogramConfig.DataFormatH\t\x88\x01\x01\x12\x16\n\ttrainable\x18\x0b \x01(\x08H\n\x88\x01\x01\x12\x1b\n\x0esample_rate_hz\x18\x0c \x01(\x05H\x0b\x88\x01\x01\x12\x35\n\x06\x65ngine\x18\r \x01(\x0e\x32 .tfspec.SpectrogramConfig.EngineH\x0c\x88\x01\x01\x12;\n\tprecision\x18\x0e \x01(\x0e\x32#.tfspec.SpectrogramConfig.PrecisionH\r\x88\x01\x01\x12\x12\n\x05\x66loor\x18\x0f \x01(\x01H\x0e\x88\x01\x01\x12\x38\n\x08pad_mode\x18\x10 \x01(\x0e\x32!.tfspec.SpectrogramConfig.PadModeH\x0f\x88\x01\x01\x12\x16\n\tpad_value\x18\x11 \x01(\x01H\x10\x88\x01\x01\x12\x1a\n\rwindow_length\x18\x12 \x01(\x05H\x11\x88\x01\x01\x12,\n\x0b\x66ilter_bank\x18\x13 \x01(\x0b\x32\x12.tfspec.FilterBankH\x12\x88\x01\x01\x12-\n\x0b\x63ompression\x18\x14 \x01(\x0b\x32\x13.tfspec.CompressionH\x13\x88\x01\x01\"\x99\x01\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0c\n\x08MODE_LOG\x10\x01\x12\x12\n\x0eMODE_MAGNITUDE\x10\x02\x12\x0c\n\x08MODE_PSD\x10\x03\x12\r\n\tMODE_REAL\x10\x04\x12\r\n\tMODE_IMAG\x10\x05\x12\x0e\n\nMODE_ANGLE\x10\x06\x12\r\n\tMODE_STFT\x10\x07\x12\x0e\n\nMODE_POWER\x10\x08\"_\n\x07Scaling\x12\x17\n\x13SCALING_UNSPECIFIED\x10\x00\x12\x13\n\x0fSCALING_DENSITY\x10\x01\x12\x14\n\x10SCALING_SPECTRUM\x10\x02\x12\x10\n\x0cSCALING_NONE\x10\x03\"[\n\x07Padding\x12\x17\n\x13PADDING_UNSPECIFIED\x10\x00\x12\x11\n\rPADDING_VALID\x10\x01\x12\x10\n\x0cPADDING_SAME\x10\x02\x12\x12\n\x0ePADDING_CENTER\x10\x03\"P\n\x07PadMode\x12\x18\n\x14PAD_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10PAD_MODE_REFLECT\x10\x01\x12\x15\n\x11PAD_MODE_CONSTANT\x10\x02\"h\n\nDataFormat\x12\x1b\n\x17\x44\x41TA_FORMAT_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44\x41TA_FORMAT_CHANNELS_LAST\x10\x01\x12\x1e\n\x1a\x44\x41TA_FORMAT_CHANNELS_FIRST\x10\x02\"T\n\x06\x45ngine\x12\x16\n\x12\x45NGINE_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45NGINE_AUTO\x10\x01\x12\x11\n\rENGINE_KERNEL\x10\x02\x12\x0e\n\nENGINE_FFT\x10\x03\"h\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x15\n\x11PRECISION_DEFAULT\x10\x01\x12\x12\n\x0ePRECISION_HIGH\x10\x02\x12\x15\n\x11PRECISION_HIGHEST\x10\x03\x42\x07\n\x05_modeB\x0f\n\r_frame_lengthB\r\n\x0b_frame_stepB\r\n\x0b_fft_lengthB\t\n\x07_windowB\x0b\n\t_periodicB\n\n\x08_scalingB\n\n\x08_paddingB\x0e\n\x0c_expand_dimsB\x0e\n\x0c_data_formatB\x0c\n\n_trainableB\x11\n\x0f_sample_rate_hzB\t\n\x07_engineB\x0c\n\n_precisionB\x08\n\x06_floorB\x0b\n\t_pad_modeB\x0c\n\n_pad_valueB\x10\n\x0e_window_lengthB\x0e\n\x0c_filter_bankB\x0e\n\x0c_compression\"\xc4\x05\n\nFilterBank\x12\x16\n\tnum_bands\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12,\n\x05scale\x18\x02 \x01(\x0e\x32\x18.tfspec.FilterBank.ScaleH\x01\x88\x01\x01\x12.\n\x06slopes\x18\x03 \x01(\x0e\x32\x19.tfspec.FilterBank.SlopesH\x02\x88\x01\x01\x12*\n\x04norm\x18\x04 \x01(\x0e\x32\x17.tfspec.FilterBank.NormH\x03\x88\x01\x01\x12\x13\n\x06low_hz\x18\x05 \x01(\x01H\x04\x88\x01\x01\x12\x14\n\x07high_hz\x18\x06 \x01(\x01H\x05\x88\x01\x01\x12\x16\n\tfirst_bin\x18\x07 \x01(\x05H\x06\x88\x01\x01\x12,\n\x05\x65mpty\x18\x08 \x01(\x0e\x32\x18.tfspec.FilterBank.EmptyH\x07\x88\x01\x01\x12\x1d\n\x05table\x18\t \x03(\x0b\x32\x0e.tfspec.Filter\"Q\n\x05Scale\x12\x15\n\x11SCALE_UNSPECIFIED\x10\x00\x12\r\n\tSCALE_HTK\x10\x01\x12\x10\n\x0cSCALE_SLANEY\x10\x02\x12\x10\n\x0cSCALE_LINEAR\x10\x03\"V\n\x06Slopes\x12\x16\n\x12SLOPES_UNSPECIFIED\x10\x00\x12\x10\n\x0cSLOPES_HERTZ\x10\x01\x12\x10\n\x0cSLOPES_SCALE\x10\x02\x12\x10\n\x0cSLOPES_LOWER\x10\x03\"<\n\x04Norm\x12\x14\n\x10NORM_UNSPECIFIED\x10\x00\x12\r\n\tNORM_NONE\x10\x01\x12\x0f\n\x0bNORM_SLANEY\x10\x02\"@\n\x05\x45mpty\x12\x15\n\x11\x45MPTY_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45MPTY_ERROR\x10\x01\x12\x0f\n\x0b\x45MPTY_ALLOW\x10\x02\x42\x0c\n\n_num_bandsB\x08\n\x06_scaleB\t\n\x07_slopesB\x07\n\x05_normB\t\n\x07_low_hzB\n\n\x08_high_hzB\x0c\n\n_first_binB\x08\n\x06_empty\">\n\x06\x46ilter\x12\x16\n\tfirst_bin\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06weight\x18\x02 \x03(\x01\x42\x0c\n\n_first_bin\"\xff\x02\n\x0b\x43ompression\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x18.tfspec.Compression.KindH\x00\x88\x01\x01\x12\x12\n\x05\x66loor\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x13\n\x06offset\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04\x62\x61se\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12\x16\n\treference\x18\x05 \x01(\x01H\x04\x88\x01\x01\x12\x15\n\x08\x65xponent\x18\x06 \x01(\x01H\x05\x88\x01\x01\x12\x1a\n\rdynamic_range\x18\x07 \x01(\x01H\x06\x88\x01\x01\x12\x11\n\x04peak\x18\x08 \x01(\x01H\x07\x88\x01\x01\"L\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0c\n\x08KIND_LOG\x10\x01\x12\x10\n\x0cKIND_DECIBEL\x10\x02\x12\x0e\n\nKIND_POWER\x10\x03\x42\x07\n\x05_kindB\x08\n\x06_floorB\t\n\x07_offsetB\x07\n\x05_baseB\x0c\n\n_referenceB\x0b\n\t_exponentB\x10\n\x0e_dynamic_rangeB\x07\n\x05_peak\"\x8a\x01\n\x06Window\x12$\n\x05named\x18\x01 \x01(\x0b\x32\x13.tfspec.NamedWindowH\x00\x12&\n\x06values\x18\x02 \x01(\x0b\x32\x14.tfspec.WindowValuesH\x00\x12*\n\x0brectangular\x18\x03 \x01(\x0b\x32\x13.tfspec.RectangularH\x00\x42\x06\n\x04kind\"=\n\x0bNamedWindow\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\nparameters\x18\x02 \x03(\x01\x42\x07\n\x05_name\"\x1d\n\x0cWindowValues\x12\r\n\x05value\x18\x01 \x03(\x01\"\r\n\x0bRectangularb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,27 +22,43 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tfspec.proto.spectrogram_co
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_SPECTROGRAMCONFIG']._serialized_start=50
-  _globals['_SPECTROGRAMCONFIG']._serialized_end=1735
-  _globals['_SPECTROGRAMCONFIG_MODE']._serialized_start=763
-  _globals['_SPECTROGRAMCONFIG_MODE']._serialized_end=916
-  _globals['_SPECTROGRAMCONFIG_SCALING']._serialized_start=918
-  _globals['_SPECTROGRAMCONFIG_SCALING']._serialized_end=1013
-  _globals['_SPECTROGRAMCONFIG_PADDING']._serialized_start=1015
-  _globals['_SPECTROGRAMCONFIG_PADDING']._serialized_end=1106
-  _globals['_SPECTROGRAMCONFIG_PADMODE']._serialized_start=1108
-  _globals['_SPECTROGRAMCONFIG_PADMODE']._serialized_end=1188
-  _globals['_SPECTROGRAMCONFIG_DATAFORMAT']._serialized_start=1190
-  _globals['_SPECTROGRAMCONFIG_DATAFORMAT']._serialized_end=1294
-  _globals['_SPECTROGRAMCONFIG_ENGINE']._serialized_start=1296
-  _globals['_SPECTROGRAMCONFIG_ENGINE']._serialized_end=1380
-  _globals['_SPECTROGRAMCONFIG_PRECISION']._serialized_start=1382
-  _globals['_SPECTROGRAMCONFIG_PRECISION']._serialized_end=1486
-  _globals['_WINDOW']._serialized_start=1738
-  _globals['_WINDOW']._serialized_end=1876
-  _globals['_NAMEDWINDOW']._serialized_start=1878
-  _globals['_NAMEDWINDOW']._serialized_end=1939
-  _globals['_WINDOWVALUES']._serialized_start=1941
-  _globals['_WINDOWVALUES']._serialized_end=1970
-  _globals['_RECTANGULAR']._serialized_start=1972
-  _globals['_RECTANGULAR']._serialized_end=1985
+  _globals['_SPECTROGRAMCONFIG']._serialized_end=1860
+  _globals['_SPECTROGRAMCONFIG_MODE']._serialized_start=856
+  _globals['_SPECTROGRAMCONFIG_MODE']._serialized_end=1009
+  _globals['_SPECTROGRAMCONFIG_SCALING']._serialized_start=1011
+  _globals['_SPECTROGRAMCONFIG_SCALING']._serialized_end=1106
+  _globals['_SPECTROGRAMCONFIG_PADDING']._serialized_start=1108
+  _globals['_SPECTROGRAMCONFIG_PADDING']._serialized_end=1199
+  _globals['_SPECTROGRAMCONFIG_PADMODE']._serialized_start=1201
+  _globals['_SPECTROGRAMCONFIG_PADMODE']._serialized_end=1281
+  _globals['_SPECTROGRAMCONFIG_DATAFORMAT']._serialized_start=1283
+  _globals['_SPECTROGRAMCONFIG_DATAFORMAT']._serialized_end=1387
+  _globals['_SPECTROGRAMCONFIG_ENGINE']._serialized_start=1389
+  _globals['_SPECTROGRAMCONFIG_ENGINE']._serialized_end=1473
+  _globals['_SPECTROGRAMCONFIG_PRECISION']._serialized_start=1475
+  _globals['_SPECTROGRAMCONFIG_PRECISION']._serialized_end=1579
+  _globals['_FILTERBANK']._serialized_start=1863
+  _globals['_FILTERBANK']._serialized_end=2571
+  _globals['_FILTERBANK_SCALE']._serialized_start=2183
+  _globals['_FILTERBANK_SCALE']._serialized_end=2264
+  _globals['_FILTERBANK_SLOPES']._serialized_start=2266
+  _globals['_FILTERBANK_SLOPES']._serialized_end=2352
+  _globals['_FILTERBANK_NORM']._serialized_start=2354
+  _globals['_FILTERBANK_NORM']._serialized_end=2414
+  _globals['_FILTERBANK_EMPTY']._serialized_start=2416
+  _globals['_FILTERBANK_EMPTY']._serialized_end=2480
+  _globals['_FILTER']._serialized_start=2573
+  _globals['_FILTER']._serialized_end=2635
+  _globals['_COMPRESSION']._serialized_start=2638
+  _globals['_COMPRESSION']._serialized_end=3021
+  _globals['_COMPRESSION_KIND']._serialized_start=2852
+  _globals['_COMPRESSION_KIND']._serialized_end=2928
+  _globals['_WINDOW']._serialized_start=3024
+  _globals['_WINDOW']._serialized_end=3162
+  _globals['_NAMEDWINDOW']._serialized_start=3164
+  _globals['_NAMEDWINDOW']._serialized_end=3225
+  _globals['_WINDOWVALUES']._serialized_start=3227
+  _globals['_WINDOWVALUES']._serialized_end=3256
+  _globals['_RECTANGULAR']._serialized_start=3258
+  _globals['_RECTANGULAR']._serialized_end=3271
 # @@protoc_insertion_point(module_scope)

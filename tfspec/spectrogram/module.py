@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from tfspec.coefficients import framing
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import check_ops, length_ops, shape_ops, stft_ops, tracing
 from tfspec.spectrogram import layouts, transform
@@ -178,7 +177,7 @@ def spectrogram(
   clips, _, samples = shape_ops.dims(batch)
   lengths = length_ops.check_lengths(lengths, clips, samples, rank == 3)
   values = transform.apply(batch, config, kernels, lengths)
-  num_frames = _num_frames(lengths, config)
+  num_frames = transform.num_frames(lengths, config)
   if padding_value is None:
     padding_value = config.silence
   values = length_ops.mask_frames(values, num_frames, padding_value)
@@ -221,11 +220,4 @@ def _ragged_spectrogram(
   num_frames = tf.cast(num_frames, signals.row_splits.dtype)
   return tf.RaggedTensor.from_tensor(
     values, num_frames, row_splits_dtype=num_frames.dtype
-  )
-
-
-def _num_frames(lengths: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
-  config = config.resolved()
-  return framing.num_frames(
-    lengths, config.frame_length, config.frame_step, config.padding, tf.maximum
   )

@@ -3,9 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
-from tfspec.coefficients import fourier
+from tfspec.coefficients import fourier, framing
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import stages, stft_ops
+from tfspec.spectrogram import chain
 
 
 def apply(
@@ -14,7 +15,7 @@ def apply(
   kernels: list[tf.Tensor],
   lengths: tf.Tensor | None = None,
 ) -> tf.Tensor:
-  """Returns the values of the config's mode, `[..., num_frames, num_features]`.
+  """Returns the values of a config, `[..., num_frames, num_features]`.
 
   Args:
     signals: `[..., samples]`, with lengths `[batch, channels, samples]`.
@@ -24,9 +25,10 @@ def apply(
     lengths: Valid samples of each clip, int32 `[batch]`, or None: all.
   """
   config = config.resolved()
+  of_frames, of_clip = chain.of(config)
   (values,) = stft_ops.transform(
     signals,
-    stages.Mode(config.mode, config.fft_length, config.floor),
+    of_frames,
     config.window_values(),
     config.frame_step,
     config.fft_length,
@@ -38,7 +40,19 @@ def apply(
     kernels=[kernel[:, 0, :] for kernel in kernels],
     lengths=lengths,
   )
+  if of_clip:
+    counts = None if lengths is None else num_frames(lengths, config)
+    for operation in of_clip:
+      values = operation(values, counts)
   return values
+
+
+def num_frames(lengths: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
+  """Returns the number of frames of clips of such lengths, int32."""
+  config = config.resolved()
+  return framing.num_frames(
+    lengths, config.frame_length, config.frame_step, config.padding, tf.maximum
+  )
 
 
 def kernel_parts(mode: str) -> tuple[str, ...]:

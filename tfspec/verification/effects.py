@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tfspec.coefficients import framing
-from tfspec.config import FIELDS, ResolvedConfig
+from tfspec.config import PATHS, ResolvedConfig
 from tfspec.contract import bounds
 from tfspec.export.model_card import FORMULAS
 from tfspec.spectrogram import layouts
@@ -21,7 +21,13 @@ _SAMPLES = 160000
 
 
 def effect(field: str, a: ResolvedConfig, b: ResolvedConfig) -> str:
-  """Returns what a field in which two configs differ does to the numbers."""
+  """Returns what a field in which two configs differ does to the numbers.
+
+  Args:
+    field: The path of the field.
+    a: The one config.
+    b: The other one.
+  """
   with_numbers = _WITH_NUMBERS.get(field)
   return (with_numbers and with_numbers(a, b)) or _DECLARED[field]
 
@@ -131,11 +137,11 @@ def _engine(a: ResolvedConfig, b: ResolvedConfig) -> str:
 
 
 def _floor(a: ResolvedConfig, b: ResolvedConfig) -> str:
-  low = [f"{20 * math.log10(c.floor):.1f}" for c in (a, b)]
+  low = [f"{20 * math.log10(c.least):.1f}" for c in (a, b)]
   return f"Quiet values are raised to {low[0]} against {low[1]} dB."
 
 
-_DECLARED = {field.name: field.effect for field in FIELDS}
+_DECLARED = {path: field.effect for path, field in PATHS.items()}
 _WITH_NUMBERS: dict[str, _Effect] = {
   "mode": _mode,
   "frame_length": _frame_length,

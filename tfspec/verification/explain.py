@@ -24,7 +24,7 @@ class Difference:
   """One field of the config in which two front ends differ.
 
   Attributes:
-    field: Name of the field.
+    field: Path of the field, as "filter_bank.num_bands".
     a: Its value in the first, nothing left to a default.
     b: Its value in the second.
     effect: What that does to the numbers, in a sentence or two.
@@ -206,8 +206,15 @@ def _kernels_text(a: Definition, b: Definition) -> str:
 
 def _measure(a: Definition, b: Definition) -> Numbers:
   first, second = a.config.resolved(), b.config.resolved()
-  if first.mode != second.mode:
-    return Numbers(note=f"{first.mode!r} against {second.mode!r}")
+  for kind in (
+    (first.mode, second.mode),
+    tuple(
+      (c.kind, c.base) if c else None
+      for c in (first.compression, second.compression)
+    ),
+  ):
+    if kind[0] != kind[1]:
+      return Numbers(note=f"{kind[0]!r} against {kind[1]!r}")
   signals = _signals(first, second)
   shapes = [
     [config.num_frames(len(signals)), config.num_features]
@@ -225,7 +232,13 @@ def _measure(a: Definition, b: Definition) -> Numbers:
   alike = (values == others) | (np.isnan(values) & np.isnan(others))
   off = np.where(alike, 0.0, bounds.errors(first, values, others))
   unit = {"log": "dB", "angle": "radians"}.get(first.mode, "")
-  if first.mode == "log":
+  compression = first.compression
+  if compression is not None and compression.kind != "power":
+    unit = "dB"
+    if compression.kind == "log":
+      nepers = math.log(compression.base)
+      off = _DB * nepers * off / (1 if first.mode == "magnitude" else 2)
+  elif first.mode == "log":
     off = _DB * off
   elif not unit:
     unit = "of the largest value"

@@ -156,7 +156,7 @@ def contact_sheet(
 
   images = [_image(panel.values, config) for panel in panels]
   scale = cm.ScalarMappable(
-    colors.Normalize(*_colour_range(images, config.mode)),
+    colors.Normalize(*_colour_range(images, config)),
     "twilight" if config.mode == "angle" else "magma",
   )
   axes = sheet.subplots(rows, columns, squeeze=False).ravel()
@@ -164,7 +164,7 @@ def contact_sheet(
     _draw(axis, panel, image, config, scale)
   for axis in axes[len(panels) :]:
     axis.set_axis_off()
-  sheet.colorbar(scale, ax=list(axes), label=_LABELS[config.mode], shrink=0.8)
+  sheet.colorbar(scale, ax=list(axes), label=_label(config), shrink=0.8)
   save(sheet, path)
 
 
@@ -211,8 +211,8 @@ def _draw(
   resolved = config.resolved()
   rate = panel.sample_rate_hz
   step_seconds = resolved.frame_step / rate
-  bin_hz = rate / resolved.fft_length
-  # Pixels are centred on the middle of their frame and on their bin.
+  # Pixels are centred on the middle of their frame and on their bin or band.
+  height = 1.0 if config.filter_bank else rate / resolved.fft_length
   start = 0.0
   if config.padding == "valid":
     start = (resolved.frame_length - resolved.frame_step) / 2 / rate
@@ -228,14 +228,18 @@ def _draw(
       interpolation="nearest",
       cmap=scale.cmap,
       norm=scale.norm,
-      extent=(start, end, -bin_hz / 2, (bins - 0.5) * bin_hz),
+      extent=(start, end, -0.5 * height, (bins - 0.5) * height),
     )
   # A file name may hold what is no text, or what would be read as a formula.
   title = panel.title.encode(errors="replace").decode()
   axis.set_title(title, fontsize=9, parse_math=False)
   axis.set_xlabel("time (seconds)", fontsize=8)
-  axis.set_ylabel("frequency (Hz)", fontsize=8)
-  axis.set_ylim(0, rate / 2)
+  if config.filter_bank is None:
+    axis.set_ylabel("frequency (Hz)", fontsize=8)
+    axis.set_ylim(0, rate / 2)
+  else:
+    axis.set_ylabel("band", fontsize=8)
+    axis.set_ylim(-0.5, bins - 0.5)
   axis.tick_params(labelsize=7)
 
 
@@ -251,12 +255,31 @@ def _image(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
   return values.T
 
 
-def _colour_range(images: list[np.ndarray], mode: str) -> tuple[float, float]:
+def _label(config: SpectrogramConfig) -> str:
+  if config.compression is None:
+    return _LABELS[config.mode]
+  return {
+    "log": f"logarithm, base {config.compression.base:.3g}",
+    "decibel": "level (dB)",
+    "power": f"{_LABELS[config.mode]} ^ {config.compression.exponent:g}",
+  }[config.compression.kind]
+
+
+def _colour_range(
+  images: list[np.ndarray], config: SpectrogramConfig
+) -> tuple[float, float]:
+  mode = config.mode
   values = np.concatenate([image.ravel() for image in images])
   values = values[np.isfinite(values)]
   if mode == "angle" or not values.size:
     return -math.pi, math.pi
   high = float(np.max(values))
+  if config.compression is not None and config.compression.kind != "power":
+    # 80 dB.
+    factor, _ = config.compression.function(config)
+    decades = 4 if mode == "magnitude" else 8
+    span = factor * math.log(10) * decades
+    return max(float(np.min(values)), high - span), high
   if mode == "log":
     return max(float(np.min(values)), high - math.log(10) * 4), high  # 80 dB
   if mode in ("real", "imag"):

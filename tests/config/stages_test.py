@@ -1,0 +1,204 @@
+"""The stages of a config: their rules, and what they mean in float64."""
+
+import dataclasses
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+import tfspec
+from tfspec import Compression, FilterBank, SpectrogramConfig
+from tfspec.config import PATHS
+
+_MEL = SpectrogramConfig(
+  "power", 400, 160, 512, sample_rate_hz=16000, filter_bank=FilterBank()
+)
+
+BAD_STAGES = [
+  (FilterBank, dict(num_bands=0), ValueError, ["num_bands must be in [1,"]),
+  (FilterBank, dict(num_bands=8.0), TypeError, ["num_bands must be an int"]),
+  (FilterBank, dict(scale="mel"), ValueError, ["scale must be one of 'htk'"]),
+  (FilterBank, dict(slopes=None), ValueError, ["slopes must be one of"]),
+  (FilterBank, dict(norm="l1"), ValueError, ["norm must be one of", "'l1'"]),
+  (FilterBank, dict(low_hz=-1.0), ValueError, ["low_hz must be in [0,", "-1"]),
+  (FilterBank, dict(high_hz=math.nan), ValueError, ["high_hz must be", "nan"]),
+  (FilterBank, dict(first_bin=-1), ValueError, ["first_bin must be in [0,"]),
+  (FilterBank, dict(empty="warn"), ValueError, ["empty must be one of"]),
+  (FilterBank, dict(table=3), TypeError, ["table must be a matrix"]),
+  (FilterBank, dict(table=[]), ValueError, ["table must have at least one"]),
+  (FilterBank, dict(table=np.ones(3)), ValueError, ["table must be", "(3,)"]),
+  (
+    FilterBank,
+    dict(table=[(0, [math.nan])]),
+    ValueError,
+    ["table.weight must be in [0, 1e18]", "nan"],
+  ),
+  (
+    FilterBank,
+    dict(table=[(-1, [1.0])]),
+    ValueError,
+    ["table.first_bin must be in [0,", "-1"],
+  ),
+  (Compression, dict(kind="mel"), ValueError, ["kind must be one of 'log'"]),
+  (Compression, dict(floor=0.0), ValueError, ["floor must be in [1e-36,"]),
+  (Compression, dict(offset=-1.0), ValueError, ["offset must be in [0,"]),
+  (Compression, dict(base=1.0), ValueError, ["base must be in [1.001,"]),
+  (Compression, dict(reference=0.0), ValueError, ["reference must be in"]),
+  (Compression, dict(exponent=0.0), ValueError, ["exponent must be in"]),
+  (Compression, dict(dynamic_range=-1.0), ValueError, ["dynamic_range must"]),
+  (Compression, dict(peak="1"), TypeError, ["peak must be a number"]),
+]
+
+
+@pytest.mark.parametrize("kind, arguments, error, parts", BAD_STAGES)
+def test_bad_value_is_named_by_its_path(kind, arguments, error, parts):
+  with pytest.raises(error) as caught:
+    kind(**arguments)
+  message = str(caught.value)
+  assert message.startswith(f"{kind.PATH}.") and message.endswith(".")
+  for part in parts:
+    assert part in message
+
+
+def test_every_field_of_a_stage_has_a_bad_value():
+  tested = {
+    f"{kind.PATH}.{name}"
+    for kind, arguments, _, _ in BAD_STAGES
+    for name in arguments
+  }
+  assert tested == {path for path in PATHS if "." in path}
+
+
+@pytest.mark.parametrize(
+  "changes, parts",
+  [
+    (
+      dict(filter_bank=FilterBank(high_hz=9000)),
+      [
+        "filter_bank.high_hz must be at most sample_rate_hz / 2",
+        "filter_bank.high_hz=9000",
+        "sample_rate_hz=16000",
+      ],
+    ),
+    (
+      dict(filter_bank=FilterBank(low_hz=500, high_hz=500)),
+      ["filter_bank.low_hz must be less than filter_bank.high_hz", "=500"],
+    ),
+    (
+      dict(filter_bank=FilterBank(low_hz=8000)),
+      ["filter_bank.low_hz must be less", "high_hz=8000", "low_hz=8000"],
+    ),
+    (
+      dict(filter_bank=FilterBank(num_bands=128)),
+      [
+        "filter_bank must have a bin between the edges of each filter",
+        "in band 0",
+        "filter_bank.num_bands=128",
+        "fft_length=512",
+        "sample_rate_hz=16000",
+      ],
+    ),
+    (dict(sample_rate_hz=None), ["sample_rate_hz must be given", "None"]),
+    (dict(mode="log"), ["mode must be one of 'magnitude'", "filter_bank"]),
+    (dict(floor=1e-3), ["floor must be None beside filter_bank", "0.001"]),
+    (
+      dict(filter_bank=FilterBank(table=np.ones([258, 2]))),
+      ["filter_bank.table must have no weights behind the last bin", "257"],
+    ),
+    (
+      dict(filter_bank=FilterBank(table=np.ones([9, 2]), num_bands=2)),
+      ["table must stand without the other", "filter_bank.num_bands"],
+    ),
+    (
+      dict(filter_bank=None, mode="stft", compression=Compression()),
+      ["mode must be one of", "for compression", "'stft'"],
+    ),
+    (
+      dict(compression=Compression(peak=3.0)),
+      ["compression.peak must be None without compression.dynamic_range", "3"],
+    ),
+  ],
+)
+def test_stage_beside_the_config(changes, parts):
+  with pytest.raises(ValueError) as caught:
+    dataclasses.replace(_MEL, **changes)
+  for part in parts:
+    assert part in str(caught.value)
+  assert "\n" not in str(caught.value)
+
+
+def test_empty_filter_that_is_allowed_is_told_of():
+  bank = FilterBank(num_bands=128, empty="allow")
+  with pytest.warns(UserWarning, match="none in band 0"):
+    dataclasses.replace(_MEL, filter_bank=bank)
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    dataclasses.replace(_MEL, filter_bank=FilterBank())
+
+
+def test_features_are_the_bands():
+  assert _MEL.num_features == 80
+  table = FilterBank(table=np.ones([257, 3]))
+  assert dataclasses.replace(_MEL, filter_bank=table).num_features == 3
+
+
+@pytest.mark.parametrize(
+  "changes, expected",
+  [
+    (dict(), 0.0),
+    (dict(mode="magnitude"), 0.0),
+    (dict(compression=Compression()), math.log(1e-10)),
+    (dict(compression=Compression(base=10.0)), -10.0),
+    (dict(compression=Compression(offset=1e-3)), math.log(1e-3)),
+    (dict(compression=Compression(kind="decibel", reference=10)), -110.0),
+    (dict(compression=Compression(kind="power", floor=0.25)), 0.5),
+    (dict(compression=Compression(dynamic_range=3.0, peak=1.0)), -2.0),
+    (dict(compression=Compression(base=10.0, dynamic_range=3.0)), -10.0),
+  ],
+)
+def test_silence(changes, expected):
+  config = dataclasses.replace(_MEL, **changes)
+  assert config.silence == pytest.approx(expected, abs=1e-12)
+  values = tfspec.Spectrogram(config)(np.zeros([800], np.float32))
+  assert np.all(values == np.float32(config.silence))
+
+
+def test_differences_name_paths():
+  other = dataclasses.replace(
+    _MEL,
+    filter_bank=FilterBank(high_hz=8000.0, norm="slaney"),
+    compression=Compression(),
+  )
+  assert _MEL.differences(other) == {
+    "filter_bank.norm": (None, "slaney"),
+    "compression": (None, "compression"),
+  }
+  with pytest.raises(ValueError, match=r"filter_bank must be None for Keras"):
+    dataclasses.replace(_MEL, mode="magnitude").to_keras()
+
+
+def test_fingerprint_counts_what_has_an_effect():
+  def print_of(**fields):
+    compression = Compression(**fields)
+    return dataclasses.replace(_MEL, compression=compression).fingerprint()
+
+  assert print_of() != _MEL.fingerprint()
+  assert print_of() == print_of(reference=3.0) == print_of(exponent=3.0)
+  assert print_of() != print_of(base=2.0)
+  assert len({print_of(kind=k) for k in ("log", "decibel", "power")}) == 3
+  high = dataclasses.replace(_MEL, filter_bank=FilterBank(high_hz=8000.0))
+  assert high != _MEL and high.fingerprint() == _MEL.fingerprint()
+
+
+def test_explain_measures_a_field_of_a_stage():
+  mel = dataclasses.replace(_MEL, compression=Compression())
+  found = tfspec.explain(
+    mel, dataclasses.replace(mel, filter_bank=FilterBank(norm="slaney"))
+  )
+  assert [d.field for d in found.fields] == ["filter_bank.norm"]
+  assert found.numbers.unit == "dB" and found.numbers.largest > 10.0
+  decibels = dataclasses.replace(
+    _MEL, compression=Compression(kind="decibel", floor=1e-10)
+  )
+  assert tfspec.explain(mel, decibels).numbers.note
