@@ -30,7 +30,7 @@ def test_is_that_of_tf_signal(size):
   ("scale", "slopes", "norm"),
   list(
     itertools.product(
-      filter_banks.SCALES, ["hertz", "scale", "lower"], [None, "slaney"]
+      *(filter_banks.CHOICES[name] for name in ("scale", "slopes", "norm"))
     )
   ),
 )
@@ -51,6 +51,25 @@ def test_is_that_of_the_oracle(size, scale, slopes, norm):
   expected = oracle.bank(fields, fft_length, rate)
   np.testing.assert_allclose(ours, expected, atol=1e-10)
   assert not ours[:2].any() and ours.any()
+
+
+@pytest.mark.parametrize(
+  ("arguments", "parts"),
+  [
+    (dict(scale="mel"), ["scale must be one of", "'mel'"]),
+    (dict(slopes="mel"), ["slopes must be one of"]),
+    (dict(norm="l2"), ["norm must be one of", "'l2'"]),
+    (dict(num_bands=0), ["num_bands must be in [1,", "=0"]),
+    (dict(low_hz=-1), ["low_hz must be at least 0", "low_hz=-1"]),
+    (dict(low_hz=300, high_hz=300), ["less than high_hz", "high_hz=300"]),
+    (dict(high_hz=8001), ["at most sample_rate_hz / 2", "rate_hz=16000"]),
+  ],
+)
+def test_bad_argument_is_named(arguments, parts):
+  with pytest.raises(ValueError) as caught:
+    tfspec.mel_filter_bank(512, 16000, **arguments)
+  for part in parts:
+    assert part in str(caught.value)
 
 
 def test_half_of_the_rate_is_the_default_edge():

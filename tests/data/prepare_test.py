@@ -820,6 +820,25 @@ def test_clip_in_pieces_is_the_whole_clip(text, samples, tmp_path, monkeypatch):
   _assert_agrees_with_oracle(clip.values, text, _samples(samples, 2))
 
 
+def test_clip_whose_values_depend_on_all_of_it_is_one_piece(
+  tmp_path, monkeypatch
+):
+  text = (
+    "mode: MODE_POWER frame_length: 64 frame_step: 24 "
+    "compression { dynamic_range: 3 }"
+  )
+  config = registry.Golden("whole", text).config()
+  _write_wav(tmp_path / "long.wav", 3000, channels=2)
+  monkeypatch.setattr(prepare_clips, "_PIECE_VALUES", 500)
+  assert len(list(prepare_clips._pieces(3000, 2, config))) == 1
+  (clip,) = prepare_clips.clips(str(tmp_path), ["long.wav"], config, 1)
+  _assert_agrees_with_oracle(clip.values, text, _samples(3000, 2))
+  constant = dataclasses.replace(
+    config, compression=tfspec.Compression(dynamic_range=3.0, peak=1.0)
+  )
+  assert len(list(prepare_clips._pieces(3000, 2, constant))) > 1
+
+
 def test_pieces_have_as_many_samples_as_channels(tmp_path, monkeypatch):
   monkeypatch.setattr(prepare_clips, "_PIECE_VALUES", 1)
   config = tfspec.SpectrogramConfig(frame_length=16, frame_step=8)

@@ -106,6 +106,29 @@ def test_tone_is_where_it_sounds(drawn, turn, rate):
   assert found == pytest.approx(turn * rate, abs=rate / 512)
 
 
+def test_tone_is_in_its_band(drawn):
+  config = dataclasses.replace(
+    _CONFIG,
+    mode="power",
+    fft_length=512,
+    sample_rate_hz=_RATE,
+    filter_bank=tfspec.FilterBank(num_bands=9, scale="linear"),
+    compression=tfspec.Compression(kind="decibel"),
+  )
+  # The middle of the band with the number 6 is 7 tenths of half the rate.
+  signals = np.sin(2 * np.pi * 0.35 * np.arange(1200, dtype=np.float32))
+  plot.contact_sheet(
+    [_panel(signals[:, np.newaxis], config)], config, "unused.png"
+  )
+  axis, bar = drawn[0].axes
+  assert axis.get_ylabel() == "band" and axis.get_ylim() == (-0.5, 8.5)
+  assert bar.get_ylabel() == "level (dB)"
+  image = axis.get_images()[0]
+  assert _brightest(image)[1] == pytest.approx(6.0)
+  low, high = image.get_clim()
+  assert high - low == pytest.approx(80.0)
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("layout", _LAYOUTS)
 @pytest.mark.parametrize("mode", config_lib.MODES)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tfspec.coefficients import rules
+
 # From hertz to a scale, and back.
 _Both = tuple[
   Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]
@@ -53,18 +55,31 @@ def mel_filter_bank(
     Float64 `[num_bins, num_bands]`, entry `[k, b]` being the weight of bin `k`
     in band `b`. A filter that has no bin between its edges is 0 everywhere.
 
+  Raises:
+    ValueError: If an argument breaks a rule; the message names it.
+
   Example:
     >>> bank = mel_filter_bank(512, 16000, num_bands=40)
-    >>> bank.shape, int(np.argmax(bank[:, 0]))
-    ((257, 40), 2)
+    >>> bank.shape, float(np.max(bank)) <= 1.0
+    ((257, 40), True)
 
   References:
     [1] S. Young et al., "The HTK Book", 2006, section 5.4.
     [2] M. Slaney, "Auditory Toolbox", Interval Research report 1998-010.
   """
-  to_scale, to_hz = _SCALES[scale]
+  for name, value in (("scale", scale), ("slopes", slopes), ("norm", norm)):
+    rules.check_choice(name, value, CHOICES[name])
+  for name, size in (("fft_length", fft_length), ("num_bands", num_bands)):
+    rules.check_range(name, size, 1, rules.MAX_FFT_LENGTH)
   if high_hz is None:
     high_hz = sample_rate_hz / 2
+  if not 0 <= low_hz < high_hz <= sample_rate_hz / 2:
+    raise ValueError(
+      "low_hz must be at least 0 and less than high_hz, which must be at most "
+      f"sample_rate_hz / 2. Got: low_hz={low_hz:g}, high_hz={high_hz:g}, "
+      f"sample_rate_hz={sample_rate_hz:g}."
+    )
+  to_scale, to_hz = _SCALES[scale]
   low, high = to_scale(np.array([low_hz, high_hz], np.float64))
   points = np.linspace(low, high, num_bands + 2)
   edges = to_hz(points)
@@ -140,4 +155,8 @@ _SCALES: dict[str, _Both] = {
   "slaney": (_slaney, _slaney_to_hz),
   "linear": (lambda hz: hz, lambda mels: mels),
 }
-SCALES = tuple(_SCALES)
+CHOICES: dict[str, tuple[str | None, ...]] = {
+  "scale": tuple(_SCALES),
+  "slopes": ("hertz", "scale", "lower"),
+  "norm": (None, "slaney"),
+}

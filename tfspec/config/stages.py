@@ -73,7 +73,10 @@ class FilterBank(fields.Stage):
   """Triangular filters, whose sums replace the bins of a frame.
 
   The mode must be "power", "magnitude" or "psd"; "magnitude" has no floor here.
-  `tfspec.mel_filter_bank` has the formulas and their sources.
+  `tfspec.mel_filter_bank` has the formulas and their sources. The sums are a
+  product: a GPU rounds its operands where
+  `tf.config.experimental.tensor_float_32_execution_enabled()` is true, as it is
+  by default.
 
   Attributes:
     num_bands: Number of filters, in `[1, 8192]`.
@@ -93,6 +96,11 @@ class FilterBank(fields.Stage):
       `[num_bins, num_bands]`, or for each band the first bin and the weights
       from there on, in `[0, 1e18]`.
 
+  Raises:
+    ValueError: If a value breaks a rule. `SpectrogramConfig` checks what
+      depends on its other fields, such as filters without a bin.
+    TypeError: If a value is of the wrong type.
+
   Example:
     >>> bank = FilterBank(num_bands=40, scale="slaney", norm="slaney")
     >>> config = tfspec.SpectrogramConfig(
@@ -109,17 +117,17 @@ class FilterBank(fields.Stage):
   )
   scale: str = _of_formula(
     "htk",
-    Choice(filter_banks.SCALES),
+    Choice(filter_banks.CHOICES["scale"]),
     "The bands lie elsewhere: every value changes.",
   )
   slopes: str = _of_formula(
     "hertz",
-    Choice(("hertz", "scale", "lower")),
+    Choice(filter_banks.CHOICES["slopes"]),
     "The bins of a band have other weights.",
   )
   norm: str | None = _of_formula(
     None,
-    Choice((None, "slaney")),
+    Choice(filter_banks.CHOICES["norm"]),
     "Every band changes by a factor of its own.",
   )
   low_hz: float = _of_formula(
@@ -269,6 +277,10 @@ class Compression(fields.Stage):
       80 for "decibel": lower ones are raised to that. None: no limit.
     peak: What `dynamic_range` is counted from. None: the largest result of the
       own frames of a clip, each channel for itself.
+
+  Raises:
+    ValueError: If a value breaks a rule.
+    TypeError: If a value is of the wrong type.
 
   Example:
     >>> config = tfspec.SpectrogramConfig(

@@ -4,10 +4,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec.coefficients import filter_banks
+from tfspec.ops.engines import kernel
 
 
 def apply_filter_bank(
-  values: tf.Tensor, weights: np.ndarray, name: str | None = None
+  values: tf.Tensor,
+  weights: np.ndarray,
+  precision: str = "default",
+  name: str | None = None,
 ) -> tf.Tensor:
   """Returns the weighted sums of the bins.
 
@@ -17,6 +21,8 @@ def apply_filter_bank(
     values: `[..., num_bins]`, float32 or float64.
     weights: Float64 `[num_bins, num_bands]`, as `tfspec.mel_filter_bank` makes
       it.
+    precision: "default", "high" or "highest": what is asked of devices that
+      round the operands of products.
     name: Name scope of the operation.
 
   Returns:
@@ -25,4 +31,7 @@ def apply_filter_bank(
   with tf.name_scope(name or "filter_bank"):
     first, last = filter_banks.used_bins(weights)
     matrix = tf.constant(weights[first:last], values.dtype)
-    return tf.tensordot(values[..., first:last], matrix, 1)
+    values = values[..., first:last]
+    if precision != "default":
+      return kernel.precise_product(values, matrix, precision)
+    return tf.tensordot(values, matrix, 1)

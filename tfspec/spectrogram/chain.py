@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfspec.config import Compression, FilterBank, ResolvedConfig
 from tfspec.config.fields import Stage
 from tfspec.ops import compression_ops, filter_bank_ops, stages
+from tfspec.ops.engines import devices
 
 # Takes values `[..., num_frames, features]`, or where it needs the whole clip
 # and there are lengths `[batch, channels, num_frames, features]` and the frames
@@ -56,12 +57,15 @@ def _filter_bank(
   stage: FilterBank, config: ResolvedConfig
 ) -> list[tuple[bool, Operation]]:
   weights = stage.weights(config)
-  return [
-    (
-      True,
-      lambda values, _: filter_bank_ops.apply_filter_bank(values, weights),
-    )
-  ]
+
+  def add_up(values: tf.Tensor, _: tf.Tensor | None) -> tf.Tensor:
+    precision = config.precision
+    # A TPU would round the power, which its Fourier transform does not.
+    if config.engine == "fft" and devices.is_tpu():
+      precision = "highest"
+    return filter_bank_ops.apply_filter_bank(values, weights, precision)
+
+  return [(True, add_up)]
 
 
 def _compression(
