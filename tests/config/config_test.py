@@ -195,6 +195,11 @@ BAD_VALUES = [
   ),
   (dict(filter_bank=3), TypeError, ["filter_bank must be a FilterBank", "3"]),
   (dict(compression="log"), TypeError, ["compression must be a Compression"]),
+  (
+    dict(compression={"base": 10.0, "top_db": 80}),
+    ValueError,
+    ["compression must hold fields of Compression", "'top_db'"],
+  ),
 ]
 
 

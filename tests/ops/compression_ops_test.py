@@ -39,6 +39,21 @@ def test_formulas(dtype, floor, offset, jit_compile):
     assert actual[0] == tf.cast(tf.constant(low, tf.float64), dtype)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("offset", [0.0, 1e-3])
+def test_what_is_not_finite_stays_so(offset, jit_compile):
+  @tf.function(jit_compile=jit_compile)
+  def run(values):
+    return (
+      compression_ops.log(values, offset=offset),
+      compression_ops.power_law(values, 0.3, offset=offset),
+    )
+
+  for actual in run(tf.constant([np.nan, np.inf, 1.0])):
+    assert np.isnan(actual[0]) and np.isposinf(actual[1])
+    assert np.isfinite(actual[2])
+
+
 @pytest.mark.parametrize("offset", [0.0, 1e-3])
 def test_gradients_are_finite_at_zero(offset):
   values = tf.constant(_VALUES)

@@ -146,6 +146,12 @@ class Group:
     """Returns the stage, which may be given as its fields by name."""
     del config
     if isinstance(value, Mapping):
+      known = [field.name for field in of(self.type)]
+      for key in value:
+        if key not in known:
+          raise ValueError(
+            f"{name} must hold fields of {self.type.__name__}. Got: {key!r}."
+          )
       return self.type(**value)
     if not isinstance(value, self.type):
       raise TypeError(

@@ -129,8 +129,9 @@ def _above(
 ) -> tf.Tensor:
   """Returns a rising function of `m`, exactly `least` where `m` is least."""
   if offset >= floor:  # It is the floor of values of 0.
-    result = function(values + offset)
-    return tf.where(values > 0.0, result, tf.constant(least, values.dtype))
+    # A NaN is not equal to 0, and stays.
+    silence = tf.constant(least, values.dtype)
+    return tf.where(tf.equal(values, 0.0), silence, function(values + offset))
   if offset:
     values += offset
   # Half of it, so that the second maximum decides; the first one only keeps out
