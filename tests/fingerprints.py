@@ -148,7 +148,7 @@ FINGERPRINTS = {
   "compression_offset": "7fb75a2c1f229900",
   "compression_offset_and_floor": "53228380f91ec03f",
   "compression_decibel": "6af2c41f29b459cf",
-  "compression_decibel_of_magnitude": "1bbaaff142c8a8db",
+  "compression_decibel_of_magnitude": "16999114feff1d8f",
   "compression_power": "d88fa8656940059d",
   "compression_peak_of_clip": "973813bc8cb3ca2c",
   "compression_peak_of_clip_kernel": "149500df8bb7f9d1",

@@ -388,7 +388,9 @@ def test_proto_formats_keep_the_config():
     ),
   )
   config = dataclasses.replace(config, mode="psd", floor=None, **stages)
-  bare = dataclasses.replace(config, floor=0.1, filter_bank=None)
+  bare = dataclasses.replace(
+    config, floor=0.1, filter_bank=None, compression=None
+  )
   table = FilterBank(table=np.eye(3))
   for each in (
     config,

@@ -28,6 +28,9 @@ BAD_STAGES = [
   (FilterBank, dict(table=3), TypeError, ["table must be a matrix"]),
   (FilterBank, dict(table=[]), ValueError, ["table must have at least one"]),
   (FilterBank, dict(table=np.ones(3)), ValueError, ["table must be", "(3,)"]),
+  (FilterBank, dict(table=np.ones([3, 9])), ValueError, ["no more bands", "9"]),
+  (FilterBank, dict(table=np.ones([3, 2], complex)), TypeError, ["complex128"]),
+  (FilterBank, dict(table=[(0, "12")]), TypeError, ["table must be a matrix"]),
   (
     FilterBank,
     dict(table=[(0, [math.nan])]),
@@ -103,6 +106,22 @@ def test_every_field_of_a_stage_has_a_bad_value():
     (dict(mode="log"), ["mode must be one of 'magnitude'", "filter_bank"]),
     (dict(floor=1e-3), ["floor must be None beside filter_bank", "0.001"]),
     (
+      dict(fft_length=1 << 17, filter_bank=FilterBank(num_bands=300)),
+      ["num_bins times the bands of filter_bank must be", "65537", "300"],
+    ),
+    (
+      dict(mode="magnitude", compression=Compression(floor=1e-30)),
+      ["compression.floor must be at least 1e-18 in mode", "1e-30"],
+    ),
+    (
+      dict(
+        filter_bank=FilterBank(
+          num_bands=1, scale="linear", low_hz=float(np.nextafter(8000.0, 0.0))
+        )
+      ),
+      ["must be far enough apart", "num_bands=1"],
+    ),
+    (
       dict(filter_bank=FilterBank(table=np.ones([258, 2]))),
       ["filter_bank.table must have no weights behind the last bin", "257"],
     ),
@@ -128,6 +147,24 @@ def test_stage_beside_the_config(changes, parts):
   assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("table", [False, True])
+def test_resolved_stage_can_be_stored_and_changed(table):
+  bank = FilterBank(table=np.eye(257)) if table else FilterBank()
+  config = dataclasses.replace(_MEL, filter_bank=bank)
+  resolved = config.resolved()
+  assert (
+    SpectrogramConfig.from_proto(resolved.to_proto()).resolved() == resolved
+  )
+  other = dataclasses.replace(resolved, window="hamming")
+  assert other.differences(config) == {"window": ("hamming", "hann")}
+
+
+def test_log_is_explained_against_mel():
+  found = tfspec.explain(SpectrogramConfig(), _MEL)
+  assert {"mode", "filter_bank"} <= {d.field for d in found.fields}
+  assert found.numbers.note
+
+
 def test_empty_filter_that_is_allowed_is_told_of():
   bank = FilterBank(num_bands=128, empty="allow")
   with pytest.warns(UserWarning, match="none in band 0"):
@@ -148,6 +185,14 @@ def test_features_are_the_bands():
   [
     (dict(), 0.0),
     (dict(mode="magnitude"), 0.0),
+    (
+      dict(
+        mode="magnitude",
+        filter_bank=None,
+        compression=Compression(kind="decibel", floor=1e-8),
+      ),
+      -160.0,
+    ),
     (dict(compression=Compression()), math.log(1e-10)),
     (dict(compression=Compression(base=10.0)), -10.0),
     (dict(compression=Compression(offset=1e-3)), math.log(1e-3)),

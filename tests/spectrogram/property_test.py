@@ -90,7 +90,9 @@ def configs(draw):
     engine=engine,
     precision=draw(st.sampled_from(precisions)),
     sample_rate_hz=rate,
-    floor=None if bank else draw(st.none() | st.floats(1e-9, 1.0)),
+    floor=None
+    if bank or compression
+    else draw(st.none() | st.floats(1e-9, 1.0)),
     filter_bank=bank,
     compression=compression,
   )

@@ -57,6 +57,7 @@ def mel_filter_bank(
 
   Raises:
     ValueError: If an argument breaks a rule; the message names it.
+    TypeError: If a length or a number of bands is no integer.
 
   Example:
     >>> bank = mel_filter_bank(512, 16000, num_bands=40)
@@ -70,10 +71,12 @@ def mel_filter_bank(
   for name, value in (("scale", scale), ("slopes", slopes), ("norm", norm)):
     rules.check_choice(name, value, CHOICES[name])
   for name, size in (("fft_length", fft_length), ("num_bands", num_bands)):
-    rules.check_range(name, size, 1, rules.MAX_FFT_LENGTH)
+    rules.check_range(
+      name, rules.check_integer(name, size), 1, rules.MAX_FFT_LENGTH
+    )
   if high_hz is None:
     high_hz = sample_rate_hz / 2
-  if not 0 <= low_hz < high_hz <= sample_rate_hz / 2:
+  if not 0 <= low_hz < high_hz <= sample_rate_hz / 2 < np.inf:
     raise ValueError(
       "low_hz must be at least 0 and less than high_hz, which must be at most "
       f"sample_rate_hz / 2. Got: low_hz={low_hz:g}, high_hz={high_hz:g}, "
@@ -88,6 +91,12 @@ def mel_filter_bank(
     at, of = to_scale(bins)[:, np.newaxis], points
   else:
     at, of = bins[:, np.newaxis], edges
+  if not np.all(np.diff(of) > 0) or not 0 <= first_bin <= len(bins):
+    raise ValueError(
+      "low_hz and high_hz must be far enough apart for num_bands, and "
+      f"first_bin in [0, num_bins]. Got: low_hz={low_hz:g}, high_hz={high_hz:g}, "
+      f"num_bands={num_bands}, first_bin={first_bin}, num_bins={len(bins)}."
+    )
   rising = of[1:-1] - of[:-2]
   falling = rising if slopes == "lower" else of[2:] - of[1:-1]
   weights = np.minimum(

@@ -250,7 +250,7 @@ class Stage:
       for field in of(type(self))
       if field.derive and getattr(self, field.name) == field.default
     }
-    return dataclasses.replace(self, **derived)
+    return dataclasses.replace(self, **derived) if derived else self
 
   def num_features(self, features: int) -> int:
     """Returns how many features the stage makes of so many."""

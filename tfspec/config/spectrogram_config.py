@@ -191,9 +191,9 @@ class SpectrogramConfig:
     Number(1e-18, 1e18),  # Its square must be a normal float32.
     "Quiet values are raised to another level.",
     unset="the root of 1e-7",
-    derive=lambda config: None if config.filter_bank else math.sqrt(1e-7),
+    derive=lambda config: None if config.stages else math.sqrt(1e-7),
     is_inert=lambda config: (
-      config.mode not in ("log", "magnitude") or config.filter_bank is not None
+      config.mode not in ("log", "magnitude") or bool(config.stages)
     ),
   )
   pad_mode: str | None = declare(
@@ -306,7 +306,7 @@ class SpectrogramConfig:
 
     It is `log(floor)` in mode "log", `floor` in mode "magnitude" and 0.0 in the
     others, or what the stages make of that. Rounded to the dtype of a
-    spectrogram, it is exactly what samples of 0 give there.
+    spectrogram, it is exactly what a clip gives there whose samples are all 0.
 
     Example:
       >>> SpectrogramConfig(mode="log", floor=0.5).silence
@@ -473,7 +473,7 @@ class SpectrogramConfig:
     if self.stages:
       raise ValueError(
         f"{self.stages[0].PATH} must be None for Keras, which has no such "
-        f"stage. Got: {self.stages[0]!r}."
+        f"stage. Got: mode={self.mode!r} with one."
       )
     if self.mode == "power":
       raise ValueError(
@@ -530,7 +530,7 @@ class ResolvedConfig(SpectrogramConfig):
 
   @property
   def least(self) -> float:
-    """The floor of the modes that have one; 0 beside a filter bank."""
+    """The floor of the modes that have one; 0 beside a stage."""
     return self.floor or 0.0
 
 

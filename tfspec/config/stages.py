@@ -28,18 +28,23 @@ class Table:
     """Returns pairs of a first bin and of weights."""
     del config
     if hasattr(value, "dtype"):
+      if value.dtype.kind not in "fiu":
+        raise TypeError(
+          f"{name} must be a matrix of real numbers. Got: {value.dtype}."
+        )
       matrix = np.asarray(value, np.float64)
-      if matrix.ndim != 2:
+      if matrix.ndim != 2 or matrix.shape[0] < matrix.shape[1]:
         raise ValueError(
-          f"{name} must be a matrix [num_bins, num_bands]. Got: "
-          f"shape={matrix.shape}."
+          f"{name} must be a matrix [num_bins, num_bands], of no more bands "
+          f"than bins. Got: shape={matrix.shape}."
         )
       value = filter_banks.to_table(matrix)
     pairs = []
     try:
       for first, weights in value:
         first = rules.check_integer(f"{name}.first_bin", first)
-        pairs.append((first, tuple(float(weight) for weight in weights)))
+        found = tuple(rules.check_number(f"{name}.weight", w) for w in weights)
+        pairs.append((first, found))
     except (TypeError, ValueError) as e:
       raise TypeError(
         f"{name} must be a matrix, or a first bin and weights for each band. "
@@ -72,8 +77,8 @@ def _of_formula(*arguments: Any, **others: Any) -> Any:
 class FilterBank(fields.Stage):
   """Triangular filters, whose sums replace the bins of a frame.
 
-  The mode must be "power", "magnitude" or "psd"; "magnitude" has no floor here.
-  `tfspec.mel_filter_bank` has the formulas and their sources. The sums are a
+  The mode must be "power", "magnitude" or "psd", and "magnitude" then has no
+  floor. `tfspec.mel_filter_bank` has the formulas and their sources. The sums are a
   product: a GPU rounds its operands where
   `tf.config.experimental.tensor_float_32_execution_enabled()` is true, as it is
   by default.
@@ -158,10 +163,11 @@ class FilterBank(fields.Stage):
   def check(self, config: Any) -> None:
     """Checks the fields beside those of the config."""
     _check_mode(self, config)
-    if config.floor is not None:
+    bands = self.num_features(0)
+    if config.num_bins * bands > rules.MAX_KERNEL_SIZE:
       raise ValueError(
-        "floor must be None beside filter_bank, which has compression.floor. "
-        f"Got: floor={config.floor}."
+        "num_bins times the bands of filter_bank must be at most 2**24. Got: "
+        f"num_bins={config.num_bins}, {bands} bands."
       )
     if self.table is not None:
       self._check_table(config)
@@ -172,6 +178,10 @@ class FilterBank(fields.Stage):
       )
     else:
       self._check_edges(config)
+
+  def resolved(self, config: Any) -> "FilterBank":
+    """Returns the bank with its upper edge; a table has none."""
+    return self if self.table is not None else super().resolved(config)
 
   def _check_table(self, config: Any) -> None:
     others = [
@@ -261,14 +271,15 @@ class FilterBank(fields.Stage):
 class Compression(fields.Stage):
   """A function of each value, and a limit for quiet ones.
 
-  The mode must be "power", "magnitude" or "psd". The function is of
-  `m = max(value + offset, floor)`.
+  The mode must be "power", "magnitude" or "psd", and "magnitude" then has no
+  floor. The function is of `m = max(value + offset, floor)`.
 
   Attributes:
     kind: "log" for `ln(m) / ln(base)`, "decibel" for
       `10 log10(m / reference)`, or 20 in mode "magnitude", "power" for
       `m ** exponent`.
-    floor: The smallest `m`, in `[1e-36, 1e18]`.
+    floor: The smallest `m`, in `[1e-36, 1e18]`, in mode "magnitude" at least
+      1e-18.
     offset: What is added to a value, in `[0, 1e18]`.
     base: The base of "log", in `[1.001, 1e6]`.
     reference: The value of 0 dB for "decibel", in `[1e-36, 1e18]`.
@@ -276,7 +287,8 @@ class Compression(fields.Stage):
     dynamic_range: How far below the peak a result may be, in its own unit, say
       80 for "decibel": lower ones are raised to that. None: no limit.
     peak: What `dynamic_range` is counted from. None: the largest result of the
-      own frames of a clip, each channel for itself.
+      own frames of a clip, each channel for itself. A NaN in a clip then
+      spoils all of it.
 
   Raises:
     ValueError: If a value breaks a rule.
@@ -331,6 +343,12 @@ class Compression(fields.Stage):
   def check(self, config: Any) -> None:
     """Checks the fields beside those of the config."""
     _check_mode(self, config)
+    if config.mode == "magnitude" and self.floor < 1e-18:
+      raise ValueError(
+        "compression.floor must be at least 1e-18 in mode 'magnitude': the "
+        "square of a smaller one is 0 in float32. Got: "
+        f"compression.floor={self.floor:g}."
+      )
     if self.peak is not None and self.dynamic_range is None:
       raise ValueError(
         "compression.peak must be None without compression.dynamic_range. Got: "
@@ -368,7 +386,8 @@ class Compression(fields.Stage):
     # The argument of a logarithm is rounded, the logarithm, and the factor.
     off = np.maximum(high - exact, exact - low)
     if self.kind == "power":
-      off += 8 * unit * (1.0 + self.exponent) * np.abs(high)
+      turns = self.exponent * np.abs(np.log(np.maximum(high, 1e-300)))
+      off += 8 * unit * (1.0 + self.exponent + turns) * np.abs(high)
     else:
       factor, constant = self.function(config)
       off += 4 * unit * (abs(factor) + abs(constant) + np.abs(exact))
@@ -398,6 +417,11 @@ class Compression(fields.Stage):
 
 
 def _check_mode(stage: fields.Stage, config: Any) -> None:
+  if config.floor is not None:
+    raise ValueError(
+      f"floor must be None beside {stage.PATH}: compression has its own. Got: "
+      f"floor={config.floor:g}."
+    )
   if config.mode not in _NON_NEGATIVE:
     raise ValueError(
       f"mode must be one of {', '.join(map(repr, _NON_NEGATIVE))} for "

@@ -95,7 +95,8 @@ def _estimated_bytes(path: str, config: SpectrogramConfig) -> int:
   except OSError:  # Whoever reads it says so.
     return 0
   values = samples * config.num_features // config.resolved().frame_step
-  return 4 * (min(samples, _PIECE_VALUES) + values)
+  read = min(samples, _PIECE_VALUES) if config.is_of_frames else samples
+  return 4 * (read + values)
 
 
 def _computation(config: SpectrogramConfig) -> Callable[[str, str], Clip]:

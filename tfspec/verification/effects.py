@@ -136,7 +136,9 @@ def _engine(a: ResolvedConfig, b: ResolvedConfig) -> str:
   )
 
 
-def _floor(a: ResolvedConfig, b: ResolvedConfig) -> str:
+def _floor(a: ResolvedConfig, b: ResolvedConfig) -> str | None:
+  if not (a.least and b.least):  # Beside a stage there is none.
+    return None
   low = [f"{20 * math.log10(c.least):.1f}" for c in (a, b)]
   return f"Quiet values are raised to {low[0]} against {low[1]} dB."
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec.coefficients.rules import brief
-from tfspec.config import ResolvedConfig
+from tfspec.config import Compression, ResolvedConfig
 from tfspec.contract import bounds, vectors
 from tfspec.verification import definitions
 from tfspec.verification.definitions import Definition
@@ -208,10 +208,7 @@ def _measure(a: Definition, b: Definition) -> Numbers:
   first, second = a.config.resolved(), b.config.resolved()
   for kind in (
     (first.mode, second.mode),
-    tuple(
-      (c.kind, c.base) if c else None
-      for c in (first.compression, second.compression)
-    ),
+    (_unit_of(first.compression), _unit_of(second.compression)),
   ):
     if kind[0] != kind[1]:
       return Numbers(note=f"{kind[0]!r} against {kind[1]!r}")
@@ -245,6 +242,15 @@ def _measure(a: Definition, b: Definition) -> Numbers:
     size = np.abs([values, others])
     off = off / (np.max(size, initial=0.0, where=np.isfinite(size)) or 1.0)
   return Numbers(float(np.max(off)), float(np.median(off)), unit)
+
+
+def _unit_of(compression: Compression | None) -> str:
+  """Returns what the values of two configs must share to be compared."""
+  if compression is None:
+    return "no compression"
+  if compression.kind == "log":
+    return f"log of base {compression.base:.4g}"
+  return compression.kind
 
 
 def _signals(a: ResolvedConfig, b: ResolvedConfig) -> np.ndarray:

@@ -130,7 +130,8 @@ def _read(
   if seconds_shown < seconds:
     drawn = f"first {seconds_shown:.1f} s of {seconds:.1f} s"
     title = f"{path} ({drawn})"
-    notes.append(f"{name}: the {drawn} are drawn.")
+    peak = "" if config.is_of_frames else ", below the peak of these"
+    notes.append(f"{name}: the {drawn} are drawn{peak}.")
   return Panel(title, values, rate), notes
 
 
