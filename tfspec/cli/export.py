@@ -129,7 +129,7 @@ def _source(arguments: argparse.Namespace) -> Any:
       )
     return config_options.config(arguments)
   if given:
-    names = ", ".join(f"--{name}" for name in given)
+    names = ", ".join(f"--set {n}" if "." in n else f"--{n}" for n in given)
     raise ValueError(
       f"A model has its own config: there must be no other. Got: {names} with "
       f"--model={arguments.model}."

@@ -94,8 +94,9 @@ def mel_filter_bank(
   if not np.all(np.diff(of) > 0) or not 0 <= first_bin <= len(bins):
     raise ValueError(
       "low_hz and high_hz must be far enough apart for num_bands, and "
-      f"first_bin in [0, num_bins]. Got: low_hz={low_hz:g}, high_hz={high_hz:g}, "
-      f"num_bands={num_bands}, first_bin={first_bin}, num_bins={len(bins)}."
+      "first_bin in [0, num_bins]. Got: "
+      f"low_hz={low_hz:g}, high_hz={high_hz:g}, num_bands={num_bands}, "
+      f"first_bin={first_bin}, num_bins={len(bins)}."
     )
   rising = of[1:-1] - of[:-2]
   falling = rising if slopes == "lower" else of[2:] - of[1:-1]

@@ -78,8 +78,8 @@ class FilterBank(fields.Stage):
   """Triangular filters, whose sums replace the bins of a frame.
 
   The mode must be "power", "magnitude" or "psd", and "magnitude" then has no
-  floor. `tfspec.mel_filter_bank` has the formulas and their sources. The sums are a
-  product: a GPU rounds its operands where
+  floor. `tfspec.mel_filter_bank` has the formulas and their sources. The sums
+  are a product: a GPU rounds its operands where
   `tf.config.experimental.tensor_float_32_execution_enabled()` is true, as it is
   by default.
 
