@@ -45,6 +45,7 @@ BAD_STAGES = [
   ),
   (Compression, dict(kind="mel"), ValueError, ["kind must be one of 'log'"]),
   (Compression, dict(floor=0.0), ValueError, ["floor must be in [1e-36,"]),
+  (Compression, dict(floor=10**400), ValueError, ["floor must fit into a"]),
   (Compression, dict(offset=-1.0), ValueError, ["offset must be in [0,"]),
   (Compression, dict(base=1.0), ValueError, ["base must be in [1.001,"]),
   (Compression, dict(reference=0.0), ValueError, ["reference must be in"]),

@@ -42,7 +42,10 @@ def check_number(name: str, value: object) -> float:
   """Returns the value as a float."""
   if isinstance(value, bool) or not isinstance(value, numbers.Real):
     raise TypeError(f"{name} must be a number. Got: {value!r}.")
-  return float(value) + 0.0  # No negative zero.
+  try:
+    return float(value) + 0.0  # No negative zero.
+  except OverflowError as e:  # An integer of hundreds of digits.
+    raise ValueError(f"{name} must fit into a float64. Got: {e}.") from e
 
 
 def check_range(
