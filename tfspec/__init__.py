@@ -13,11 +13,17 @@ from tfspec.version import __version__ as __version__
 
 if TYPE_CHECKING:  # What editors and type checkers see.
   from tfspec import data, layers
+  from tfspec.coefficients.cosines import dct_matrix
   from tfspec.coefficients.filter_banks import mel_filter_bank
   from tfspec.config import (
+    Cepstrum,
     Compression,
+    Conditioning,
+    Deltas,
     FilterBank,
+    Normalization,
     SpectrogramConfig,
+    Stacking,
     load_config,
     save_config,
   )
@@ -31,11 +37,17 @@ if TYPE_CHECKING:  # What editors and type checkers see.
   from tfspec.verification.verify import verify
 
 __all__ = [
+  "Cepstrum",
   "Compression",
+  "Conditioning",
+  "Deltas",
   "FilterBank",
+  "Normalization",
   "Spectrogram",
   "SpectrogramConfig",
+  "Stacking",
   "data",
+  "dct_matrix",
   "decode_wav",
   "explain",
   "export_litert",
@@ -50,10 +62,16 @@ __all__ = [
 ]
 # The module of each name that is no module itself.
 _HOMES = {
+  "Cepstrum": "config",
   "Compression": "config",
+  "Conditioning": "config",
+  "Deltas": "config",
   "FilterBank": "config",
+  "Normalization": "config",
   "Spectrogram": "spectrogram",
   "SpectrogramConfig": "config",
+  "Stacking": "config",
+  "dct_matrix": "coefficients.cosines",
   "decode_wav": "ops.wav.decoding",
   "explain": "verification.explain",
   "export_litert": "export.litert",

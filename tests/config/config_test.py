@@ -17,10 +17,15 @@ from tfspec.config import (
   EXECUTION_FIELDS,
   FIELDS,
   PATHS,
+  Cepstrum,
   Compression,
+  Conditioning,
+  Deltas,
   FilterBank,
+  Normalization,
   ResolvedConfig,
   SpectrogramConfig,
+  Stacking,
   fields,
   messages,
 )
@@ -148,7 +153,7 @@ BAD_VALUES = [
   (
     dict(padding="center", pad_mode="wrap"),
     ValueError,
-    ["pad_mode must be one of 'reflect', 'constant'", "'wrap'"],
+    ["pad_mode must be one of 'reflect', 'constant', 'symmetric'", "'wrap'"],
   ),
   (dict(pad_mode=3), TypeError, ["pad_mode must be a string", "3"]),
   (
@@ -195,6 +200,12 @@ BAD_VALUES = [
   ),
   (dict(filter_bank=3), TypeError, ["filter_bank must be a FilterBank", "3"]),
   (dict(compression="log"), TypeError, ["compression must be a Compression"]),
+  (dict(drop_last_frame=1), TypeError, ["drop_last_frame must be True or"]),
+  (dict(conditioning=0.97), TypeError, ["conditioning must be a Conditioning"]),
+  (dict(cepstrum=13), TypeError, ["cepstrum must be a Cepstrum", "13"]),
+  (dict(normalization="clip"), TypeError, ["normalization must be a Norm"]),
+  (dict(deltas=2), TypeError, ["deltas must be a Deltas", "2"]),
+  (dict(stacking={"frames": 2}), ValueError, ["fields of Stacking", "'frames"]),
   (
     dict(compression={"base": 10.0, "top_db": 80}),
     ValueError,
@@ -275,7 +286,8 @@ def test_a_resolved_config_is_a_type_of_its_own(padding):
     SpectrogramConfig.from_proto(resolved.to_proto()).resolved() == resolved
   )
   left = {name for name, value in vars(resolved).items() if value is None}
-  free = {"sample_rate_hz", "pad_value", "filter_bank", "compression"}
+  stages = {f.name for f in FIELDS if isinstance(f.kind, fields.Group)}
+  free = {"sample_rate_hz", "pad_value", *stages}
   assert left == (free | {"pad_mode"} if padding == "valid" else free)
 
 
@@ -364,8 +376,16 @@ def test_proto_formats_keep_the_config():
     pad_mode="constant",
     pad_value=0.5,
     window_length=300,
+    drop_last_frame=True,
   )
   stages = dict(
+    conditioning=Conditioning(
+      gain=32768.0,
+      remove_dc=True,
+      preemphasis=0.97,
+      preemphasis_of="clip",
+      first_sample="kept",
+    ),
     filter_bank=FilterBank(
       num_bands=20,
       scale="slaney",
@@ -386,16 +406,30 @@ def test_proto_formats_keep_the_config():
       dynamic_range=80.0,
       peak=10.0,
     ),
+    cepstrum=Cepstrum(
+      num_coefficients=12, dct_norm="htk", lifter=22.0, lifter_start=1
+    ),
+    normalization=Normalization(
+      source="clip",
+      mean=(1.5,) * 12,
+      std=2.0,
+      unit_variance=False,
+      ddof=1,
+      epsilon=1e-3,
+      epsilon_of="variance",
+    ),
+    deltas=Deltas(order=1, width=4),
+    stacking=Stacking(size=3, step=1),
   )
   config = dataclasses.replace(config, mode="psd", floor=None, **stages)
-  bare = dataclasses.replace(
-    config, floor=0.1, filter_bank=None, compression=None
-  )
+  none = dict.fromkeys(stages)
+  bare = dataclasses.replace(config, floor=0.1, **none)
   table = FilterBank(table=np.eye(3))
+  plain = dict(cepstrum=None, normalization=None)
   for each in (
     config,
     bare,
-    dataclasses.replace(config, filter_bank=table),
+    dataclasses.replace(config, filter_bank=table, **plain),
     dataclasses.replace(config, compression=Compression()),
   ):
     _check_stored(each)
@@ -471,8 +505,13 @@ def test_unset_proto_is_all_defaults():
 
 _MESSAGES = [
   (config_pb2.SpectrogramConfig, SpectrogramConfig),
+  (config_pb2.Conditioning, Conditioning),
   (config_pb2.FilterBank, FilterBank),
   (config_pb2.Compression, Compression),
+  (config_pb2.Cepstrum, Cepstrum),
+  (config_pb2.Normalization, Normalization),
+  (config_pb2.Deltas, Deltas),
+  (config_pb2.Stacking, Stacking),
 ]
 
 
@@ -533,6 +572,12 @@ def test_fingerprint_differs_in_every_field_of_the_definition():
     window_length=200,
     filter_bank=FilterBank(table=np.eye(129)),
     compression=Compression(),
+    drop_last_frame=True,
+    conditioning=Conditioning(gain=2.0),
+    cepstrum=Cepstrum(),
+    normalization=Normalization(),
+    deltas=Deltas(),
+    stacking=Stacking(),
   )
   names = {field.name for field in FIELDS}
   assert set(others) == names - set(EXECUTION_FIELDS)

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 import tfspec
-from tfspec import Compression, FilterBank, SpectrogramConfig
+from tfspec import (
+  Cepstrum,
+  Compression,
+  Conditioning,
+  Deltas,
+  FilterBank,
+  Normalization,
+  SpectrogramConfig,
+  Stacking,
+)
 from tfspec.config import PATHS
 
 _MEL = SpectrogramConfig(
@@ -52,6 +61,32 @@ BAD_STAGES = [
   (Compression, dict(exponent=0.0), ValueError, ["exponent must be in"]),
   (Compression, dict(dynamic_range=-1.0), ValueError, ["dynamic_range must"]),
   (Compression, dict(peak="1"), TypeError, ["peak must be a number"]),
+  (Conditioning, dict(gain=0.0), ValueError, ["gain must be in [1e-06, 1e06]"]),
+  (Conditioning, dict(remove_dc=1), TypeError, ["remove_dc must be True or"]),
+  (Conditioning, dict(preemphasis=1.1), ValueError, ["preemphasis must be in"]),
+  (Conditioning, dict(preemphasis_of="x"), ValueError, ["of must be one of"]),
+  (Conditioning, dict(first_sample=None), ValueError, ["sample must be one"]),
+  (Cepstrum, dict(num_coefficients=0), ValueError, ["coefficients must be in"]),
+  (Cepstrum, dict(dct_norm="none"), ValueError, ["dct_norm must be one of"]),
+  (Cepstrum, dict(lifter=-1.0), ValueError, ["lifter must be in [0, 1e06]"]),
+  (Cepstrum, dict(lifter_start=2), ValueError, ["lifter_start must be in [0"]),
+  (Normalization, dict(source="batch"), ValueError, ["source must be one of"]),
+  (Normalization, dict(mean=()), ValueError, ["mean must have at least one"]),
+  (Normalization, dict(std=[1.0, 0.0]), ValueError, ["std must be in [1e-18"]),
+  (
+    Normalization,
+    dict(std="one"),
+    TypeError,
+    ["std must be a number", "'one'"],
+  ),
+  (Normalization, dict(unit_variance=0), TypeError, ["unit_variance must be"]),
+  (Normalization, dict(ddof=2), ValueError, ["ddof must be in [0, 1]", "=2"]),
+  (Normalization, dict(epsilon=0.0), ValueError, ["epsilon must be in [1e-12"]),
+  (Normalization, dict(epsilon_of="x"), ValueError, ["epsilon_of must be one"]),
+  (Deltas, dict(order=3), ValueError, ["order must be in [1, 2]", "=3"]),
+  (Deltas, dict(width=0), ValueError, ["width must be in [1, 100]", "=0"]),
+  (Stacking, dict(size=0), ValueError, ["size must be in [1, 100]", "=0"]),
+  (Stacking, dict(step=0.5), TypeError, ["step must be an integer", "0.5"]),
 ]
 
 
@@ -109,6 +144,22 @@ def test_every_field_of_a_stage_has_a_bad_value():
     (
       dict(fft_length=1 << 17, filter_bank=FilterBank(num_bands=300)),
       ["num_bins times the bands of filter_bank must be", "65537", "300"],
+    ),
+    (
+      dict(cepstrum=Cepstrum(81)),
+      ["cepstrum.num_coefficients must be at most", "=81", "80 values"],
+    ),
+    (
+      dict(fft_length=1 << 15, filter_bank=None, cepstrum=Cepstrum()),
+      ["cepstrum must have at most 8192 values", "16385"],
+    ),
+    (
+      dict(normalization=Normalization(mean=(1.0, 2.0))),
+      ["normalization.mean must be one number, or one for each", "80", "2"],
+    ),
+    (
+      dict(mode="angle", filter_bank=None, deltas=Deltas()),
+      ["mode must not be 'angle' for deltas"],
     ),
     (
       dict(mode="magnitude", compression=Compression(floor=1e-30)),
@@ -208,6 +259,71 @@ def test_silence(changes, expected):
   assert config.silence == pytest.approx(expected, abs=1e-12)
   values = tfspec.Spectrogram(config)(np.zeros([800], np.float32))
   assert np.all(values == np.float32(config.silence))
+
+
+_MFCC = dataclasses.replace(
+  _MEL, compression=Compression(), cepstrum=Cepstrum(num_coefficients=3)
+)
+
+
+@pytest.mark.parametrize(
+  "config, expected",
+  [
+    (_MFCC, [math.log(1e-10) * math.sqrt(80), 0.0, 0.0]),
+    (
+      dataclasses.replace(
+        _MFCC, normalization=Normalization(mean=(0.0, 1.0, 2.0), std=2.0)
+      ),
+      [math.log(1e-10) * math.sqrt(20), -0.5, -1.0],
+    ),
+    (dataclasses.replace(_MFCC, normalization=Normalization("clip")), 0.0),
+    (
+      dataclasses.replace(_MFCC, deltas=Deltas(order=1), stacking=Stacking()),
+      [math.log(1e-10) * math.sqrt(80), *[0.0] * 5] * 2,
+    ),
+  ],
+  ids=str,
+)
+def test_silence_that_differs_by_feature(config, expected):
+  assert config.silence == pytest.approx(expected, abs=1e-12)
+  values, num_frames = tfspec.Spectrogram(config)(
+    np.zeros([2, 900, 1], np.float32), lengths=[900, 700]
+  )
+  silence = np.broadcast_to(np.float32(config.silence), [config.num_features])
+  assert np.all(values[1, num_frames[1] :] == silence)
+  # A product with cosines rounds.
+  np.testing.assert_allclose(
+    values, np.broadcast_to(silence, values.shape), rtol=2e-6, atol=1e-4
+  )
+
+
+@pytest.mark.parametrize("engine", ["fft", "kernel"])
+@pytest.mark.parametrize("level", [0.5, 0.3, 1e4])
+def test_a_constant_is_silence_without_dc(engine, level):
+  config = dataclasses.replace(
+    _MEL,
+    engine=engine,
+    conditioning=Conditioning(gain=32768.0, remove_dc=True, preemphasis=0.97),
+    compression=Compression(floor=2.0**-23),
+  )
+  values = tfspec.Spectrogram(config)(np.full([2000], level, np.float32))
+  assert np.all(values == np.float32(config.silence))
+
+
+def test_stacks_and_last_frames_are_counted():
+  config = dataclasses.replace(_MEL, padding="center", drop_last_frame=True)
+  assert [config.num_frames(n) for n in (0, 1, 159, 160, 320)] == [
+    0,
+    0,
+    0,
+    1,
+    2,
+  ]
+  stacked = dataclasses.replace(config, stacking=Stacking(size=3, step=2))
+  assert [stacked.num_frames(160 * n) for n in range(8)] == [
+    *(0, 0, 0, 1, 1, 2, 2, 3)
+  ]
+  assert stacked.num_features == 240
 
 
 def test_differences_name_paths():

@@ -315,6 +315,7 @@ def test_fields_that_keras_lacks_are_keywords_of_the_layer():
     pad_mode="constant",
     pad_value=0.5,
     window_length=200,
+    drop_last_frame=True,
   )
   assert set(own) == {
     field.name

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import tfspec
 from tests import lanes
+from tfspec.coefficients import framing
 from tfspec.contract import oracle
 from tfspec.ops import padding_ops, shape_ops
 
@@ -21,6 +22,7 @@ _PADDINGS = (
   dict(padding="same"),
   dict(padding="center"),
   dict(padding="center", pad_mode="constant", pad_value=0.3),
+  dict(padding="hop_center", drop_last_frame=True),
 )
 
 
@@ -232,16 +234,22 @@ def test_ragged_batch_in_what_cannot_be():
 
 
 @pytest.mark.parametrize("samples", range(1, 12))
-@pytest.mark.parametrize("mode", ["reflect", "constant"])
+@pytest.mark.parametrize("mode", ["reflect", "symmetric", "constant"])
 def test_oracle_and_center_pad_as_numpy_does(samples, mode):
   signals = np.arange(1.0, samples + 1)
-  options = {} if mode == "reflect" else dict(constant_values=0.25)
-  expected = np.pad(signals, 8, mode, **options)
-  np.testing.assert_array_equal(
-    oracle.centered(signals, 8, mode, 0.25), expected
-  )
-  actual = padding_ops.center(tf.constant(signals), 17, mode, 0.25)
-  np.testing.assert_array_equal(actual, expected)
+  options = dict(constant_values=0.25) if mode == "constant" else {}
+  for padding, margins in (
+    ("center", (8, 8)),
+    ("hop_center", framing.margins(len(signals), 17, 6, "hop_center")),
+  ):
+    expected = np.pad(signals, margins, mode, **options)
+    np.testing.assert_array_equal(
+      oracle.surrounded(signals, margins, mode, 0.25), expected
+    )
+    actual = padding_ops.around(
+      tf.constant(signals), 17, 6, padding, mode, 0.25
+    )
+    np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize("frame_length", [31, 32])

@@ -44,6 +44,67 @@ def _banks():
   )
 
 
+def _numbers(low, high, features):
+  one = st.floats(low, high)
+  return one | st.lists(one, min_size=features, max_size=features)
+
+
+@st.composite
+def _stages(draw, config):
+  """Returns a valid config with stages that any mode but "angle" may have."""
+  changes = dict(
+    conditioning=draw(
+      st.none()
+      | st.builds(
+        tfspec.Conditioning,
+        gain=st.sampled_from([1.0, 0.1, 32768.0]),
+        remove_dc=st.booleans(),
+        preemphasis=st.sampled_from([0.0, 0.5, 0.97]),
+        preemphasis_of=st.sampled_from(["frame", "clip"]),
+        first_sample=st.sampled_from(["scaled", "kept"]),
+      )
+    )
+  )
+  if config.mode != "angle":
+    changes["cepstrum"] = draw(
+      st.none()
+      | st.builds(
+        tfspec.Cepstrum,
+        num_coefficients=st.integers(1, config.num_features),
+        dct_norm=st.sampled_from(["ortho", "htk"]),
+        lifter=st.sampled_from([0.0, 22.0]),
+        lifter_start=st.integers(0, 1),
+      )
+    )
+    features = dataclasses.replace(config, **changes).num_features
+    changes["normalization"] = draw(
+      st.none()
+      | st.builds(
+        tfspec.Normalization,
+        source=st.sampled_from(["constants", "clip"]),
+        mean=_numbers(-4.0, 4.0, features),
+        std=_numbers(0.5, 4.0, features),
+        unit_variance=st.booleans(),
+        ddof=st.integers(0, 1),
+        epsilon=st.sampled_from([1e-5, 1e-2]),
+        epsilon_of=st.sampled_from(["std", "variance"]),
+      )
+    )
+    changes["deltas"] = draw(
+      st.none()
+      | st.builds(
+        tfspec.Deltas, order=st.integers(1, 2), width=st.integers(1, 4)
+      )
+    )
+    changes["stacking"] = draw(
+      st.none()
+      | st.builds(
+        tfspec.Stacking, size=st.integers(1, 4), step=st.integers(1, 4)
+      )
+    )
+  return dataclasses.replace(config, **changes)
+
+
 @st.composite
 def configs(draw):
   frame_length = draw(st.integers(1, 80))
@@ -54,10 +115,11 @@ def configs(draw):
   if window == "values":
     size = window_length or frame_length
     window = tuple(np.linspace(0.1, 2.0, size).tolist())
-  padding = draw(st.sampled_from(["valid", "same", "center"]))
+  padding = draw(st.sampled_from(["valid", "same", "center", "hop_center"]))
   pad_mode = pad_value = None
-  if padding == "center":
-    pad_mode = draw(st.sampled_from([None, "reflect", "constant"]))
+  if padding.endswith("center"):
+    modes = [None, "reflect", "symmetric", "constant"]
+    pad_mode = draw(st.sampled_from(modes))
   if pad_mode == "constant":
     pad_value = draw(st.none() | st.floats(-2.0, 2.0))
   trainable = draw(st.booleans())
@@ -93,16 +155,20 @@ def configs(draw):
     floor=None
     if bank or compression
     else draw(st.none() | st.floats(1e-9, 1.0)),
+    drop_last_frame=draw(st.booleans()),
     filter_bank=bank,
     compression=compression,
   )
-  assert set(values) == {field.name for field in tfspec.config.FIELDS}
+  stages = {"conditioning", "cepstrum", "normalization", "deltas", "stacking"}
+  assert stages.isdisjoint(values)
+  assert stages | set(values) == {f.name for f in tfspec.config.FIELDS}
   try:
-    return SpectrogramConfig(**values)
+    config = SpectrogramConfig(**values)
   except ValueError as e:
     # Two-sample windows that taper to zero; everything else must be valid.
     assert "window must not be zero everywhere" in str(e)
     hypothesis.reject()
+  return draw(_stages(config))
 
 
 @st.composite
@@ -178,10 +244,11 @@ def test_config_survives_its_formats(config):
     config = dataclasses.replace(
       config, mode="psd", window=None, window_length=None
     )
-  if config.padding == "center":  # Nor this.
+  if config.padding.endswith("center"):  # Nor this.
     config = dataclasses.replace(
       config, padding="same", pad_mode=None, pad_value=None
     )
-  config = dataclasses.replace(config, filter_bank=None, compression=None)
+  stages = dict.fromkeys(stage.PATH for stage in config.all_stages)
+  config = dataclasses.replace(config, drop_last_frame=False, **stages)
   arguments = config.to_keras()
   assert SpectrogramConfig.from_keras(arguments).to_keras() == arguments

@@ -10,6 +10,7 @@ def num_frames(
   frame_step: int,
   padding: str,
   maximum: Callable[[Any, int], Any] = max,
+  drop_last: bool = False,
 ) -> Any:
   """Returns how many frames a clip of `samples` samples has.
 
@@ -17,8 +18,9 @@ def num_frames(
     samples: Length of the clip, an integer or an integer tensor.
     frame_length: Samples in a frame.
     frame_step: Samples between the starts of two frames.
-    padding: "valid", "same" or "center".
+    padding: "valid", "same", "center" or "hop_center".
     maximum: `max`, or `tf.maximum` where `samples` is a tensor.
+    drop_last: Whether the last frame is left out.
 
   Returns:
     The number of frames, of the type of `samples`.
@@ -28,14 +30,49 @@ def num_frames(
     (4, 7)
     >>> num_frames(1000, 400, 160, "center"), num_frames(0, 400, 160, "center")
     (7, 0)
+    >>> num_frames(1000, 400, 160, "hop_center")
+    6
   """
+  if drop_last:
+    count = num_frames(samples, frame_length, frame_step, padding, maximum)
+    return maximum(count - 1, 0)
   if padding == "same":
     return (samples + (frame_step - 1)) // frame_step
+  if padding == "hop_center":
+    return (samples + frame_step // 2) // frame_step
   if padding == "center":
     padded = samples + frame_length // 2 * 2
     one_if_empty = maximum(1 - samples, 0)
     return ((padded - frame_length) // frame_step + 1) * (1 - one_if_empty)
   return maximum((samples - frame_length) // frame_step + 1, 0)
+
+
+def margins(
+  samples: Any,
+  frame_length: int,
+  frame_step: int,
+  padding: str,
+  maximum: Callable[[Any, int], Any] = max,
+) -> tuple[int, Any]:
+  """Returns how many samples "center" and "hop_center" add on each side.
+
+  Args:
+    samples: Length of the clip, at least 1.
+    frame_length: Samples in a frame.
+    frame_step: Samples between the starts of two frames.
+    padding: "center" or "hop_center".
+    maximum: See `num_frames`.
+
+  Returns:
+    The number before the clip, and that behind it.
+  """
+  half = frame_length // 2
+  if padding == "center":
+    return half, half
+  before = half - frame_step // 2
+  frames = num_frames(samples, frame_length, frame_step, padding, maximum)
+  covered = (frames - 1) * frame_step + frame_length
+  return before, maximum(covered - before - samples, 0)
 
 
 def default_frame_step(frame_length: int) -> int:

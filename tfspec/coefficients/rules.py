@@ -24,11 +24,14 @@ _MAX_LOBES = 128
 
 CHOICES = {
   "scaling": ("density", "spectrum", None),
-  "padding": ("valid", "same", "center"),
-  "pad_mode": ("reflect", "constant"),
+  "padding": ("valid", "same", "center", "hop_center"),
+  "pad_mode": ("reflect", "constant", "symmetric"),
   "engine": ("auto", "kernel", "fft"),
   "precision": ("default", "high", "highest"),
 }
+
+# The paddings that a pad mode fills, and the one that None stands for.
+DEFAULT_PAD_MODES = {"center": "reflect", "hop_center": "symmetric"}
 
 
 def check_integer(name: str, value: object) -> int:
@@ -105,9 +108,9 @@ def check_padding(
   padding: str, pad_mode: str | None, pad_value: float | None
 ) -> None:
   """Checks what may be given beside a padding."""
-  if padding != "center" and pad_mode is not None:
+  if padding not in DEFAULT_PAD_MODES and pad_mode is not None:
     raise ValueError(
-      "pad_mode must be None unless padding is 'center'. Got: "
+      "pad_mode must be None unless padding is 'center' or 'hop_center'. Got: "
       f"pad_mode={pad_mode!r}, pad_value={pad_value}, padding={padding!r}."
     )
   if pad_mode != "constant" and pad_value is not None:

@@ -18,8 +18,9 @@ def window(
   """Returns the window that each frame is multiplied by.
 
   Args:
-    spec: A name or tuple that `scipy.signal.get_window` [1] knows, the values
-      themselves, or None for all ones.
+    spec: A name or tuple that `scipy.signal.get_window` [1] knows, "povey"
+      (Kaldi's: a Hann window to the power of 0.85 [2]), the values themselves,
+      or None for all ones.
     frame_length: Number of samples in a frame, at least 1.
     periodic: True for one period of a periodic window, False for a symmetric
       one. Given values are used as they are.
@@ -44,6 +45,7 @@ def window(
 
   References:
     [1]: https://docs.scipy.org/doc/scipy/reference/signal.windows.html
+    [2]: https://kaldi-asr.org/doc/feature-window_8h_source.html
   """
   name, length = "frame_length", frame_length
   if window_length is not None:
@@ -107,7 +109,7 @@ def is_flat(values: np.ndarray) -> bool:
 
 
 def is_named(spec: WindowLike) -> bool:
-  """Returns whether SciPy makes the window: values are not, nor is None."""
+  """Returns whether a name stands for the window: not for values, nor None."""
   return isinstance(spec, str) or (
     isinstance(spec, tuple) and bool(spec) and isinstance(spec[0], str)
   )
@@ -118,6 +120,8 @@ def _named_window(
 ) -> np.ndarray:
   import scipy.signal  # It takes a second, and many processes need no window.
 
+  if spec == "povey":
+    return _named_window("hann", length, periodic, name) ** 0.85
   try:
     return np.asarray(
       scipy.signal.get_window(spec, length, fftbins=periodic), np.float64

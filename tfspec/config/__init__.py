@@ -1,10 +1,16 @@
 """The config: what users write down once, and all routes read.
 
 Imports `coefficients`, `proto` and `storage`, and no TensorFlow. Start at
-`spectrogram_config`, where each field is declared.
+`spectrogram_config`, where each field is declared; each stage has a file.
 """
 
+from tfspec.config.cepstrum import Cepstrum
+from tfspec.config.compression import Compression
+from tfspec.config.conditioning import Conditioning
 from tfspec.config.config_files import load_config, save_config
+from tfspec.config.deltas import Deltas
+from tfspec.config.filter_bank import FilterBank
+from tfspec.config.normalization import Normalization
 from tfspec.config.spectrogram_config import (
   CHOICES,
   EXECUTION_FIELDS,
@@ -15,7 +21,7 @@ from tfspec.config.spectrogram_config import (
   ResolvedConfig,
   SpectrogramConfig,
 )
-from tfspec.config.stages import Compression, FilterBank
+from tfspec.config.stacking import Stacking
 
 __all__ = [
   "CHOICES",
@@ -24,10 +30,15 @@ __all__ = [
   "FLAGS",
   "MODES",
   "PATHS",
+  "Cepstrum",
   "Compression",
+  "Conditioning",
+  "Deltas",
   "FilterBank",
+  "Normalization",
   "ResolvedConfig",
   "SpectrogramConfig",
+  "Stacking",
   "load_config",
   "save_config",
 ]

@@ -17,6 +17,8 @@ from tfspec.coefficients import rules
 
 _S = TypeVar("_S", bound="Stage")
 
+_NON_NEGATIVE = ("magnitude", "psd", "power")
+
 
 class Kind(Protocol):
   """The values that a field takes."""
@@ -104,6 +106,37 @@ class Integer(Number):
   words = "a whole number"
   _type = int
   _check_type = staticmethod(rules.check_integer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+  """A number in `[low, high]`, or one for each feature."""
+
+  low: float
+  high: float
+  words = "a number, or one a feature as 1.5,2"
+
+  def check(
+    self, name: str, value: Any, config: Any
+  ) -> float | tuple[float, ...]:
+    """Returns a number, or a tuple of more than one."""
+    del config
+    is_number = isinstance(value, int | float) or np.ndim(value) == 0
+    numbers = []
+    for item in [value] if is_number else value:
+      number = rules.check_number(name, item)
+      rules.check_range(name, number, self.low, self.high)
+      numbers.append(number)
+    if not numbers:
+      raise ValueError(f"{name} must have at least one number. Got: none.")
+    return numbers[0] if len(numbers) == 1 else tuple(numbers)
+
+  def parse(self, text: str) -> object:
+    """Reads "1.5" or "1.5,2"."""
+    try:
+      return tuple(float(number) for number in text.split(","))
+    except ValueError as e:
+      raise ValueError(f"must be {self.words}. Got: {text}.") from e
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,10 +257,6 @@ class Field:
 class Stage:
   """A step of the chain: a frozen dataclass with declared fields.
 
-  A stage says what it does to values in NumPy float64, which is the definition
-  that the operations of TensorFlow are held to. Values are
-  `[num_frames, features]`, all frames of one channel of a clip.
-
   Attributes:
     PATH: The name of the field of the config.
   """
@@ -252,14 +281,47 @@ class Stage:
     }
     return dataclasses.replace(self, **derived) if derived else self
 
-  def num_features(self, features: int) -> int:
-    """Returns how many features the stage makes of so many."""
-    return features
-
   @property
   def is_of_frames(self) -> bool:
     """Whether the result for a frame depends on that frame alone."""
     return True
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueStage(Stage):
+  """A stage that follows the transform: it changes the values of frames.
+
+  It says what it does in NumPy float64, which is the definition that the
+  operations of TensorFlow are held to. Values are `[num_frames, features]`, all
+  frames of one channel of a clip.
+
+  Attributes:
+    OF_POWER: Whether values must not be negative, and are not floored before.
+  """
+
+  OF_POWER: ClassVar[bool] = False
+
+  def check(self, config: Any) -> None:
+    """Checks the mode, and that there is no second floor."""
+    if self.OF_POWER and config.floor is not None:
+      raise ValueError(
+        f"floor must be None beside {self.PATH}: compression has its own. Got: "
+        f"floor={config.floor:g}."
+      )
+    if self.OF_POWER and config.mode not in _NON_NEGATIVE:
+      raise ValueError(
+        f"mode must be one of {', '.join(map(repr, _NON_NEGATIVE))} for "
+        f"{self.PATH}. Got: mode={config.mode!r}."
+      )
+    if config.mode == "angle":
+      raise ValueError(
+        f"mode must not be 'angle' for {self.PATH}: angles do not add up. Got: "
+        f"mode={config.mode!r}."
+      )
+
+  def num_features(self, features: int) -> int:
+    """Returns how many features the stage makes of so many."""
+    return features
 
   def apply(self, values: np.ndarray, config: Any) -> np.ndarray:
     """Returns what the stage makes of exact values, float64."""

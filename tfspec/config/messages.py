@@ -31,6 +31,9 @@ def _fill(proto: Any, values: Mapping[str, Any]) -> None:
     elif name == "table":
       for first, weights in value:
         proto.table.add(first_bin=first, weight=weights)
+    elif hasattr(getattr(proto, name), "extend"):
+      numbers = value if isinstance(value, tuple) else (value,)
+      getattr(proto, name).extend(numbers)
     elif field.message_type is not None:
       getattr(proto, name).SetInParent()
       _fill(getattr(proto, name), value)
@@ -59,6 +62,8 @@ def _values(proto: message.Message) -> dict[str, Any]:
       value = _window(value)
     elif field.name == "table":
       value = tuple((row.first_bin, tuple(row.weight)) for row in value)
+    elif hasattr(value, "extend"):
+      value = tuple(value)
     elif field.message_type is not None:
       value = _values(value)
     elif field.enum_type is not None:

@@ -17,6 +17,10 @@ import numpy as np
 
 from tfspec.coefficients import framing, rules, windows
 from tfspec.config import fields, messages
+from tfspec.config.cepstrum import Cepstrum
+from tfspec.config.compression import Compression
+from tfspec.config.conditioning import Conditioning
+from tfspec.config.deltas import Deltas
 from tfspec.config.fields import (
   Choice,
   Field,
@@ -25,10 +29,13 @@ from tfspec.config.fields import (
   Integer,
   Number,
   Stage,
+  ValueStage,
   Window,
   declare,
 )
-from tfspec.config.stages import Compression, FilterBank
+from tfspec.config.filter_bank import FilterBank
+from tfspec.config.normalization import Normalization
+from tfspec.config.stacking import Stacking
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
 
@@ -59,7 +66,9 @@ class SpectrogramConfig:
     padding: "valid" keeps the frames that lie inside the clip, "same" pads with
       zeros to `ceil(samples / frame_step)` frames, "center" adds
       `frame_length // 2` samples on both sides, so that the middle of frame `m`
-      is sample `m * frame_step`, as librosa and torch have it.
+      is sample `m * frame_step`, as librosa and torch have it; "hop_center"
+      pads so that it is sample `m * frame_step + frame_step // 2`, as Kaldi has
+      it without snip-edges.
     expand_dims: True makes the output an image with a channels axis.
     data_format: "channels_last" or "channels_first".
     trainable: True makes the kernels variables.
@@ -71,18 +80,27 @@ class SpectrogramConfig:
     floor: Smallest magnitude of modes "log" and "magnitude", in
       `[1e-18, 1e18]`. None: `sqrt(1e-7)`, as Keras has it, in every dtype: the
       short ones are computed in float32.
-    pad_mode: What "center" padding adds: "reflect" (the clip, reflected at its
-      first and last sample as in `numpy.pad`; clips of any length) or
-      "constant" (`pad_value`). None: "reflect". Must be None for other
-      paddings.
+    pad_mode: What "center" and "hop_center" padding adds: "reflect" (the clip,
+      reflected at its first and last sample as in `numpy.pad`; clips of any
+      length), "symmetric" (the same with the sample at the end twice) or
+      "constant" (`pad_value`). None: "reflect" for "center", "symmetric" for
+      "hop_center". Must be None for other paddings.
     pad_value: The sample that `pad_mode="constant"` adds, in `[-1e18, 1e18]`.
       None: 0.0. Must be None for other pad modes.
     window_length: Samples in the window, in `[1, frame_length]`. A shorter
       window stands in the middle of its frame, as in torch and librosa, with
       `(frame_length - window_length) // 2` zeros before it and the others
       behind it. None: `frame_length`.
+    drop_last_frame: True leaves out the last frame of each clip, as Whisper
+      does.
+    conditioning: A `Conditioning` of the samples before they are padded and
+      meet the window, or None.
     filter_bank: A `FilterBank`, which adds bins up to bands, or None.
     compression: A `Compression` of each value, or None.
+    cepstrum: A `Cepstrum` of the values of each frame, or None.
+    normalization: A `Normalization` of each feature, or None.
+    deltas: `Deltas` beside the features, or None.
+    stacking: A `Stacking` of frames side by side, or None.
 
   Raises:
     ValueError: If a value breaks a rule; the message names the field, the rule
@@ -191,17 +209,17 @@ class SpectrogramConfig:
     Number(1e-18, 1e18),  # Its square must be a normal float32.
     "Quiet values are raised to another level.",
     unset="the root of 1e-7",
-    derive=lambda config: None if config.stages else math.sqrt(1e-7),
+    derive=lambda config: None if config.is_of_power else math.sqrt(1e-7),
     is_inert=lambda config: (
-      config.mode not in ("log", "magnitude") or bool(config.stages)
+      config.mode not in ("log", "magnitude") or config.is_of_power
     ),
   )
   pad_mode: str | None = declare(
     None,
     Choice(rules.CHOICES["pad_mode"]),
     "Only frames that reach beyond the ends of a clip change.",
-    unset="reflect where padding is center",
-    derive=lambda config: "reflect" if config.padding == "center" else None,
+    unset="reflect for center, symmetric for hop_center",
+    derive=lambda config: rules.DEFAULT_PAD_MODES.get(config.padding),
   )
   pad_value: float | None = declare(
     None,
@@ -218,11 +236,29 @@ class SpectrogramConfig:
     derive=lambda config: config.frame_length,
     is_inert=lambda config: config.window_length == config.frame_length,
   )
+  drop_last_frame: bool = declare(
+    False, Flag(), "A clip has one frame less, at its end."
+  )
+  conditioning: Conditioning | None = declare(
+    None, Group(Conditioning), "The samples change before the transform."
+  )
   filter_bank: FilterBank | None = declare(
     None, Group(FilterBank), "Bands take the place of bins."
   )
   compression: Compression | None = declare(
     None, Group(Compression), "A value is another function of the power."
+  )
+  cepstrum: Cepstrum | None = declare(
+    None, Group(Cepstrum), "Coefficients take the place of bands."
+  )
+  normalization: Normalization | None = declare(
+    None, Group(Normalization), "Values are shifted and scaled."
+  )
+  deltas: Deltas | None = declare(
+    None, Group(Deltas), "There are slopes beside the features."
+  )
+  stacking: Stacking | None = declare(
+    None, Group(Stacking), "There are fewer frames, of more features."
   )
 
   def __post_init__(self) -> None:
@@ -240,25 +276,35 @@ class SpectrogramConfig:
       self.resolved().fft_length,
       self.trainable,
     )
-    for stage in self.stages:
+    for stage in self.all_stages:
       stage.check(self)
 
   @property
-  def stages(self) -> tuple[Stage, ...]:
-    """The stages that follow the transform, in their order."""
+  def all_stages(self) -> tuple[Stage, ...]:
+    """The stages before and behind the transform, in their order."""
     values = (getattr(self, field.name) for field in FIELDS)
     return tuple(value for value in values if isinstance(value, Stage))
 
   @property
+  def stages(self) -> tuple[ValueStage, ...]:
+    """The stages that follow the transform, in their order."""
+    return tuple(s for s in self.all_stages if isinstance(s, ValueStage))
+
+  @property
   def is_of_frames(self) -> bool:
     """Whether the values of a frame depend on that frame alone."""
-    return all(stage.is_of_frames for stage in self.stages)
+    return all(stage.is_of_frames for stage in self.all_stages)
+
+  @property
+  def is_of_power(self) -> bool:
+    """Whether a stage takes the values of the mode without a floor."""
+    return any(stage.OF_POWER for stage in self.stages)
 
   def resolved(self) -> ResolvedConfig:
     """Returns the same config with nothing left to a default."""
     # Not the constructor: that would check this valid config again.
     result = object.__new__(ResolvedConfig)
-    stages = {stage.PATH: stage.resolved(self) for stage in self.stages}
+    stages = {stage.PATH: stage.resolved(self) for stage in self.all_stages}
     result.__dict__.update(self.__dict__, **self._derived(), **stages)
     return result
 
@@ -292,36 +338,52 @@ class SpectrogramConfig:
   def num_features(self) -> int:
     """Values per frame and channel.
 
-    They are `num_bins`, twice that in mode "stft", or the bands of a
-    `filter_bank`.
+    They are `num_bins`, twice that in mode "stft", the bands of a
+    `filter_bank`, or the coefficients of a `cepstrum`, and more with `deltas`
+    and `stacking`.
+    """
+    return self.features_before(None)
+
+  def features_before(self, stage: ValueStage | None) -> int:
+    """Returns how many values a frame has where a stage begins; None: at all.
+
+    Args:
+      stage: One of `stages`, resolved or not.
     """
     features = self.num_bins * (2 if self.mode == "stft" else 1)
-    for stage in self.stages:
-      features = stage.num_features(features)
+    for each in self.stages:
+      if stage is not None and each.PATH == stage.PATH:
+        break
+      features = each.num_features(features)
     return features
 
   @property
-  def silence(self) -> float:
+  def silence(self) -> float | tuple[float, ...]:
     """The value of digital silence, which stands behind the end of a clip.
 
     It is `log(floor)` in mode "log", `floor` in mode "magnitude" and 0.0 in the
-    others, or what the stages make of that. Rounded to the dtype of a
-    spectrogram, it is exactly what a clip gives there whose samples are all 0.
+    others, or what the stages make of that: one number, or `num_features`
+    numbers where they differ, as those of a cepstrum do. Rounded to the dtype
+    of a spectrogram, it is exactly what a clip gives whose samples are all 0.
+    Behind a cepstrum or a normalization the rounding may differ.
 
     Example:
       >>> SpectrogramConfig(mode="log", floor=0.5).silence
       -0.6931471805599453
     """
     config = self.resolved()
+    value = config.least if self.mode in ("log", "magnitude") else 0.0
     if self.mode == "log":
-      return math.log(config.least)
-    value = config.least if self.mode == "magnitude" else 0.0
+      value = math.log(value)
     if not self.stages:
       return value
-    values = np.full([1, self.num_bins], value)
+    # Enough frames for a stack.
+    frames = 1 if self.stacking is None else self.stacking.size
+    values = np.full([frames, self.features_before(self.stages[0])], value)
     for stage in config.stages:
       values = stage.apply(values, config)
-    return float(values[0, 0])
+    found = tuple(values[0].tolist())
+    return found if any(v != found[0] for v in found) else found[0]
 
   def num_frames(self, samples: int) -> int:
     """Returns how many frames a clip of `samples` samples gives.
@@ -330,6 +392,7 @@ class SpectrogramConfig:
     `[m * frame_step, m * frame_step + frame_length)`, and a clip that is
     shorter than a frame gives none; "center" puts it `frame_length // 2`
     samples earlier. A clip without samples has no frames in any padding.
+    `drop_last_frame` leaves one out, and `stacking` makes fewer of them.
 
     Args:
       samples: Length of the clip, at least 0.
@@ -337,10 +400,23 @@ class SpectrogramConfig:
     Returns:
       The number of frames.
     """
+    frames = self.num_transformed(samples)
+    return frames if self.stacking is None else self.stacking.num_frames(frames)
+
+  def num_transformed(self, samples: int) -> int:
+    """Returns how many frames of a clip are transformed: those of a stack too.
+
+    Args:
+      samples: Length of the clip, at least 0.
+    """
     samples = rules.check_integer("samples", samples)
     rules.check_range("samples", samples, 0, math.inf)
     return framing.num_frames(
-      samples, self.frame_length, self.resolved().frame_step, self.padding
+      samples,
+      self.frame_length,
+      self.resolved().frame_step,
+      self.padding,
+      drop_last=self.drop_last_frame,
     )
 
   def fingerprint(self) -> str:
@@ -467,13 +543,18 @@ class SpectrogramConfig:
     The other fields have no counterpart.
 
     Raises:
-      ValueError: If the mode is "power", which Keras does not have, or there
-        are stages.
+      ValueError: If the mode is "power", which Keras does not have, the last
+        frame is left out, or there are stages.
     """
-    if self.stages:
+    for stage in self.all_stages:
       raise ValueError(
-        f"{self.stages[0].PATH} must be None for Keras, which has no such "
-        f"stage. Got: mode={self.mode!r} with one."
+        f"{stage.PATH} must be None for Keras, which has no such stage. Got: "
+        f"mode={self.mode!r} with one."
+      )
+    if self.drop_last_frame:
+      raise ValueError(
+        "drop_last_frame must be False for Keras, which keeps all frames. Got: "
+        "drop_last_frame=True."
       )
     if self.mode == "power":
       raise ValueError(
@@ -530,7 +611,7 @@ class ResolvedConfig(SpectrogramConfig):
 
   @property
   def least(self) -> float:
-    """The floor of the modes that have one; 0 beside a stage."""
+    """The floor of the modes that have one; 0 where `is_of_power`."""
     return self.floor or 0.0
 
 

@@ -96,7 +96,7 @@ def load(
   goldens = []
   names = transform.kernel_parts(config.mode)
   for clip, signals in clips(config).items():
-    shape = (config.num_frames(len(signals)), config.num_bins)
+    shape = (config.num_transformed(len(signals)), config.num_bins)
     keys = {part: f"{clip}/{part}" for part in names}
     parts = {part: arrays[key] for part, key in keys.items() if key in arrays}
     samples = arrays.get(f"{clip}/signals")

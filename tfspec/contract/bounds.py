@@ -149,11 +149,13 @@ def tolerance(
   config: ResolvedConfig,
   parts: dict[str, np.ndarray],
   dtype: str = "float32",
+  cancelled: np.ndarray | None = None,
 ) -> np.ndarray:
   """Returns how far each value of a spectrogram may be off.
 
   With `e = STFT_BOUNDS[dtype]` a frame `X` may be off by `d = e * ||X||`, and
-  so may each of its values. From this follow, with `m = max(|X|, floor)`,
+  so may each of its values. Conditioning that subtracts adds `e` times the
+  size of what it subtracts. From this follow, with `m = max(|X|, floor)`,
 
   | mode | bound |
   |---|---|
@@ -172,13 +174,14 @@ def tolerance(
     parts: Exact "real" and "imag" parts, `[num_frames, num_bins]`; modes "real"
       and "imag" may leave out the other.
     dtype: Dtype of the signals.
+    cancelled: `Conditioning.size` of the frames, where there is conditioning.
 
   Returns:
     Float64 `[num_frames, num_features]`.
   """
   wide = "float64" if dtype == "float64" else "float32"
   found = mode_values(parts, config)
-  bound = _mode_tolerance(config, found, parts, dtype)
+  bound = _mode_tolerance(config, found, parts, dtype, cancelled)
   for stage in config.stages:
     bound = stage.bound(found, bound, _ROUNDING[wide] / 8, config)
     found = stage.apply(found, config)
@@ -191,10 +194,13 @@ def _mode_tolerance(
   expected: np.ndarray,
   parts: dict[str, np.ndarray],
   dtype: str,
+  cancelled: np.ndarray | None,
 ) -> np.ndarray:
   """Returns how far the values of the mode may be off before the rounding."""
   power = sum(np.square(values) for values in parts.values())
   norm = np.sqrt(np.sum(power, axis=-1, keepdims=True))
+  if cancelled is not None:
+    norm = norm + np.sqrt(config.fft_length / 2.0) * cancelled
   if config.mode in ("real", "imag", "stft"):
     norm = np.max(norm, initial=0.0)
   off = STFT_BOUNDS[dtype] * norm

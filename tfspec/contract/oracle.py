@@ -6,6 +6,7 @@ It is slow, follows the textbook, and imports nothing of tfspec.
 from typing import Any
 
 import numpy as np
+import scipy.fft
 import scipy.signal
 
 
@@ -34,27 +35,36 @@ def window(
   return row
 
 
-def centered(
+def surrounded(
   signals: np.ndarray,
-  margin: int,
+  margins: tuple[int, int],
   pad_mode: str | None,
   pad_value: float | None,
 ) -> np.ndarray:
-  """Returns `[samples]` with `margin` samples more at each end."""
+  """Returns `[samples]` with so many samples more at each end."""
   if not len(signals):
     return signals
   result = list(signals)
   if pad_mode == "constant":
-    return np.array([pad_value] * margin + result + [pad_value] * margin)
+    first, second = ([pad_value] * margin for margin in margins)
+    return np.array(first + result + second)
   # One walker before the clip, one behind it; each turns round at both ends.
   last = len(signals) - 1
   before: list[float] = []
   behind: list[float] = []
-  for start, found in ((0, before), (last, behind)):
+  for start, found, margin in (
+    (0, before, margins[0]),
+    (last, behind, margins[1]),
+  ):
     at, direction = start, 1 if start == 0 else -1
+    if pad_mode == "symmetric" and margin:  # The end stands twice.
+      found.append(signals[at])
     while len(found) < margin:
       if not 0 <= at + direction <= last:
         direction = -direction
+        if pad_mode == "symmetric":
+          found.append(signals[at])
+          continue
       at = min(max(at + direction, 0), last)
       found.append(signals[at])
   return np.array(before[::-1] + result + behind)
@@ -69,10 +79,16 @@ def frames(
   pad_value: float | None = None,
 ) -> np.ndarray:
   """Cuts `[samples]` into `[num_frames, frame_length]`."""
-  if padding == "center":
+  if padding in ("center", "hop_center"):
     if not len(signals):
       return np.zeros((0, frame_length))
-    signals = centered(signals, frame_length // 2, pad_mode, pad_value)
+    margins = frame_length // 2, frame_length // 2
+    if padding == "hop_center":
+      hops = (len(signals) + frame_step // 2) // frame_step
+      before = margins[0] - frame_step // 2
+      end = (hops - 1) * frame_step + frame_length - before
+      margins = before, max(0, end - len(signals))
+    signals = surrounded(signals, margins, pad_mode, pad_value)
   samples = len(signals)
   if padding == "same":
     count = -(-samples // frame_step)
@@ -100,12 +116,37 @@ def stft(
   padding: str,
   pad_mode: str | None = None,
   pad_value: float | None = None,
+  fields: dict[str, Any] | None = None,
 ) -> np.ndarray:
-  """Returns the transform of `[samples]`, complex `[num_frames, num_bins]`."""
+  """Returns the transform of `[samples]`, complex `[num_frames, num_bins]`.
+
+  The fields are those of the conditioning, as JSON has them.
+  """
+  fields = fields or {}
+  signals = fields.get("gain", 1.0) * signals
+  of_clip = fields.get("preemphasis_of") == "PREEMPHASIS_OF_CLIP"
+  if of_clip:
+    signals = emphasised(signals, fields)
   rows = frames(signals, len(values), frame_step, padding, pad_mode, pad_value)
+  if fields.get("remove_dc"):
+    rows = rows - np.sum(rows, axis=1, keepdims=True) / len(values)
+  if not of_clip:
+    rows = np.reshape([emphasised(row, fields) for row in rows], rows.shape)
   rows = rows * values
   turns = np.outer(np.arange(len(values)), np.arange(fft_length // 2 + 1))
   return rows @ np.exp(-2j * np.pi * (turns % fft_length) / fft_length)
+
+
+def emphasised(samples: np.ndarray, fields: dict[str, Any]) -> np.ndarray:
+  """Returns samples after the pre-emphasis, one by one."""
+  c = fields.get("preemphasis", 0.0)
+  result = np.array(samples, np.float64)
+  for n in range(len(samples)):
+    if n:
+      result[n] -= c * samples[n - 1]
+    elif fields.get("first_sample") != "FIRST_SAMPLE_KEPT":
+      result[n] -= c * samples[n]
+  return result
 
 
 def mode(
@@ -151,6 +192,21 @@ def stages(
   if "compression" in config:
     is_magnitude = config["mode"] == "MODE_MAGNITUDE"
     values = compressed(values, config["compression"], is_magnitude)
+  if "cepstrum" in config:
+    values = cosines(values, config["cepstrum"])
+  if "normalization" in config:
+    values = normalized(values, config["normalization"])
+  if "deltas" in config:
+    fields = config["deltas"]
+    found = [values]
+    for _ in range(fields.get("order", 2)):
+      found.append(slopes(found[-1], fields.get("width", 2)))
+    values = np.concatenate(found, axis=1)
+  if "stacking" in config:
+    size, step = (config["stacking"].get(name, 2) for name in ("size", "step"))
+    starts = range(0, len(values) - size + 1, step)
+    rows = [np.concatenate(values[m : m + size]) for m in starts]
+    values = np.reshape(rows, [len(rows), size * values.shape[1]])
   return values
 
 
@@ -229,6 +285,48 @@ def compressed(
     peak = fields.get("peak", np.max(values))
     values = np.maximum(values, peak - fields["dynamic_range"])
   return values
+
+
+def cosines(values: np.ndarray, fields: dict[str, Any]) -> np.ndarray:
+  """Returns the cepstral coefficients of each frame, weighted."""
+  count = fields.get("num_coefficients", 13)
+  found = scipy.fft.dct(values, axis=-1, norm="ortho")[:, :count]
+  if fields.get("dct_norm") == "DCT_NORM_HTK":
+    found[:, 0] *= np.sqrt(2.0)
+  length = fields.get("lifter", 0.0)
+  if length:
+    n = np.arange(count) + fields.get("lifter_start", 0)
+    found = found * (1.0 + length / 2.0 * np.sin(np.pi * n / length))
+  return found
+
+
+def normalized(values: np.ndarray, fields: dict[str, Any]) -> np.ndarray:
+  """Returns each feature of a clip, shifted and scaled."""
+  if fields.get("source") != "SOURCE_CLIP":
+    mean = np.array(fields.get("mean", [0.0]))
+    return (values - mean) / np.array(fields.get("std", [1.0]))
+  if not len(values):
+    return values
+  values = values - np.mean(values, axis=0)
+  if not fields.get("unit_variance", True):
+    return values
+  # One frame has no deviation from its mean.
+  ddof = fields.get("ddof", 0) if len(values) > 1 else 0
+  epsilon = fields.get("epsilon", 1e-5)
+  if fields.get("epsilon_of") == "EPSILON_OF_VARIANCE":
+    return values / np.sqrt(np.var(values, axis=0, ddof=ddof) + epsilon)
+  return values / (np.std(values, axis=0, ddof=ddof) + epsilon)
+
+
+def slopes(values: np.ndarray, width: int) -> np.ndarray:
+  """Returns the slope of each feature at each frame, frame by frame."""
+  result = np.zeros_like(values)
+  last = len(values) - 1
+  for m in range(len(values)):
+    for k in range(1, width + 1):
+      rise = values[min(m + k, last)] - values[max(m - k, 0)]
+      result[m] += k * rise / (2.0 * sum(i * i for i in range(1, width + 1)))
+  return result
 
 
 def layout(

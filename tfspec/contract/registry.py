@@ -14,7 +14,7 @@ import tensorflow as tf
 from google.protobuf import json_format, text_format
 
 from tfspec.config import MODES, SpectrogramConfig
-from tfspec.contract import bounds, oracle
+from tfspec.contract import bounds, oracle, vectors
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
 
@@ -64,6 +64,9 @@ class Golden:
     signals = in_dtype(self.signals(), self.dtype).astype(np.float64)
     if config.data_format == "channels_last":
       signals = signals.transpose(0, 2, 1)
+    fields = json_format.MessageToDict(
+      self.proto(), preserving_proto_field_name=True
+    )
     outputs, tolerances = [], []
     # A batch of none has the shape of a batch of one, but for its length.
     for clip in signals if len(signals) else np.zeros((1, *signals.shape[1:])):
@@ -77,19 +80,19 @@ class Golden:
           config.padding,
           config.pad_mode,
           config.pad_value,
+          fields.get("conditioning"),
         )
+        if config.drop_last_frame:
+          spectrum = spectrum[:-1]
         values = oracle.mode(
           spectrum, config.mode, config.fft_length, config.least
         )
-        values = oracle.stages(
-          values,
-          json_format.MessageToDict(
-            self.proto(), preserving_proto_field_name=True
-          ),
-          config.fft_length,
-        )
+        values = oracle.stages(values, fields, config.fft_length)
         tolerance = bounds.tolerance(
-          config, {"real": spectrum.real, "imag": spectrum.imag}, self.dtype
+          config,
+          {"real": spectrum.real, "imag": spectrum.imag},
+          self.dtype,
+          vectors.cancelled(channel, config),
         )
         per_channel.append((values, tolerance))
       joined = [
@@ -134,6 +137,7 @@ _MEL = (
   "frame_step: 80 "
 )
 _BANK = "sample_rate_hz: 8000 filter_bank { num_bands: 8 } "
+_BANK_OF_POWER = "mode: MODE_POWER compression {} " + _BANK
 
 
 def _modes() -> Iterator[Golden]:
@@ -469,6 +473,210 @@ GOLDENS = [
       ("trainable", "KERNEL", "true", "float32"),
       ("kernel", "KERNEL", "false", "float64"),
     )
+  ),
+  *(
+    Golden(f"conditioning_{name}", f"conditioning {{ {text} }} {others}")
+    for name, text, others in (
+      ("gain", "gain: 32768", _BANK_OF_POWER + _SMALL),
+      ("gain_kernel", "gain: 0.5", "engine: ENGINE_KERNEL " + _SMALL),
+      ("dc", "remove_dc: true", "mode: MODE_STFT " + _SMALL),
+      ("dc_log", "remove_dc: true", _BANK_OF_POWER + _SMALL),
+      (
+        "dc_kernel",
+        "remove_dc: true",
+        "engine: ENGINE_KERNEL mode: MODE_POWER " + _SMALL,
+      ),
+      ("frame", "preemphasis: 0.97", "padding: PADDING_CENTER " + _SMALL),
+      (
+        "frame_kept",
+        "preemphasis: 0.9 first_sample: FIRST_SAMPLE_KEPT",
+        "mode: MODE_STFT window { rectangular {} } " + _SMALL,
+      ),
+      (
+        "frame_kernel",
+        "remove_dc: true preemphasis: 0.97 gain: 100 "
+        "preemphasis_of: PREEMPHASIS_OF_FRAME "
+        "first_sample: FIRST_SAMPLE_SCALED",
+        "engine: ENGINE_KERNEL mode: MODE_REAL " + _SMALL,
+      ),
+      (
+        "trainable",
+        "remove_dc: true preemphasis: 0.97",
+        "trainable: true mode: MODE_MAGNITUDE " + _SMALL,
+      ),
+      (
+        "clip",
+        "preemphasis: 0.97 preemphasis_of: PREEMPHASIS_OF_CLIP "
+        "first_sample: FIRST_SAMPLE_KEPT",
+        "mode: MODE_STFT padding: PADDING_CENTER "
+        "pad_mode: PAD_MODE_CONSTANT pad_value: 0.25 " + _SMALL,
+      ),
+      (
+        "clip_scaled",
+        "preemphasis: 0.5 preemphasis_of: PREEMPHASIS_OF_CLIP remove_dc: true",
+        "padding: PADDING_SAME data_format: DATA_FORMAT_CHANNELS_FIRST "
+        + _SMALL,
+      ),
+    )
+  ),
+  *(
+    Golden(f"drop_last_frame_{name}", f"drop_last_frame: true {text}" + _SMALL)
+    for name, text in (
+      ("valid", ""),
+      ("same", "padding: PADDING_SAME engine: ENGINE_KERNEL "),
+      ("center", "padding: PADDING_CENTER "),
+    )
+  ),
+  *(
+    Golden(
+      f"hop_center_{name}",
+      f"padding: PADDING_HOP_CENTER {text}" + _SMALL,
+      shape=(2, samples, 1),
+    )
+    for name, text, samples in (
+      ("long", "", 1200),
+      ("symmetric", "pad_mode: PAD_MODE_SYMMETRIC engine: ENGINE_KERNEL ", 97),
+      ("constant", "pad_mode: PAD_MODE_CONSTANT pad_value: 0.25 ", 300),
+      ("reflect", "pad_mode: PAD_MODE_REFLECT ", 50),
+      ("short", "", 13),
+      ("no_frames", "", 11),
+    )
+  ),
+  *(
+    Golden(
+      f"center_symmetric_{samples}",
+      "padding: PADDING_CENTER pad_mode: PAD_MODE_SYMMETRIC " + _SMALL,
+      shape=(2, samples, 1),
+    )
+    for samples in (300, 5, 1)
+  ),
+  *(
+    Golden(
+      f"{name}_{samples}", f"{text} {others}" + _SMALL, shape=(2, samples, 2)
+    )
+    for name, text, others, samples in (
+      ("deltas", "deltas {}", _BANK_OF_POWER, 1200),
+      ("deltas", "deltas { order: 1 width: 3 }", "expand_dims: true ", 100),
+      (
+        "deltas",
+        "deltas { order: 1 }",
+        "data_format: DATA_FORMAT_CHANNELS_FIRST engine: ENGINE_KERNEL ",
+        63,
+      ),
+      ("stacking", "stacking {}", _BANK_OF_POWER, 1200),
+      (
+        "stacking",
+        "stacking { size: 3 step: 1 }",
+        "expand_dims: true mode: MODE_STFT ",
+        300,
+      ),
+      (
+        "stacking",
+        "stacking { size: 7 step: 6 }",
+        "data_format: DATA_FORMAT_CHANNELS_FIRST engine: ENGINE_KERNEL ",
+        200,
+      ),
+      (
+        "stacked_deltas",
+        "stacking {} deltas {} cepstrum { num_coefficients: 3 } "
+        "normalization { source: SOURCE_CLIP }",
+        _BANK_OF_POWER + "padding: PADDING_CENTER drop_last_frame: true ",
+        500,
+      ),
+    )
+  ),
+  Golden(
+    "drop_last_frame_of_one",
+    "drop_last_frame: true " + _SMALL,
+    shape=(2, 64, 1),
+  ),
+  *(
+    Golden(
+      f"cepstrum_{name}", f"cepstrum {{ {text} }} {others}", shape=(2, 1200, 2)
+    )
+    for name, text, others in (
+      (
+        "ortho",
+        "num_coefficients: 5 dct_norm: DCT_NORM_ORTHO",
+        _BANK_OF_POWER + _SMALL,
+      ),
+      (
+        "htk",
+        "num_coefficients: 8 dct_norm: DCT_NORM_HTK",
+        _BANK_OF_POWER + "expand_dims: true " + _SMALL,
+      ),
+      (
+        "lifter",
+        "lifter: 22 num_coefficients: 6",
+        _BANK_OF_POWER
+        + "data_format: DATA_FORMAT_CHANNELS_FIRST engine: ENGINE_KERNEL "
+        + _SMALL,
+      ),
+      (
+        "lifter_start",
+        "lifter: 10 lifter_start: 1",
+        "mode: MODE_LOG expand_dims: true "
+        "data_format: DATA_FORMAT_CHANNELS_FIRST " + _SMALL,
+      ),
+    )
+  ),
+  *(
+    Golden(
+      f"normalization_{name}",
+      f"normalization {{ {text} }} {others}",
+      shape=(2, samples, 2),
+    )
+    for name, text, others, samples in (
+      (
+        "constants",
+        "source: SOURCE_CONSTANTS mean: -4 std: 4",
+        _BANK_OF_POWER + _SMALL,
+        1200,
+      ),
+      (
+        "of_features",
+        "mean: [1, 2, 3, 4, 5, 6, 7, 8] std: [1, 2, 1, 2, 1, 2, 1, 0.5]",
+        _BANK_OF_POWER + "engine: ENGINE_KERNEL " + _SMALL,
+        1200,
+      ),
+      (
+        "clip",
+        "source: SOURCE_CLIP epsilon_of: EPSILON_OF_STD",
+        _BANK_OF_POWER + _SMALL,
+        1200,
+      ),
+      (
+        "clip_variance",
+        "source: SOURCE_CLIP ddof: 1 epsilon: 1e-3 "
+        "epsilon_of: EPSILON_OF_VARIANCE",
+        "mode: MODE_LOG engine: ENGINE_KERNEL expand_dims: true " + _SMALL,
+        1200,
+      ),
+      (
+        "clip_mean",
+        "source: SOURCE_CLIP unit_variance: false",
+        _BANK_OF_POWER + "data_format: DATA_FORMAT_CHANNELS_FIRST " + _SMALL,
+        1200,
+      ),
+      (
+        "clip_of_one_frame",
+        "source: SOURCE_CLIP ddof: 1",
+        "mode: MODE_LOG " + _SMALL,
+        64,
+      ),
+    )
+  ),
+  *(
+    Golden(
+      f"chain_{dtype}",
+      "conditioning { gain: 32768 remove_dc: true preemphasis: 0.97 } "
+      "cepstrum { num_coefficients: 4 } "
+      "normalization { source: SOURCE_CLIP ddof: 1 } "
+      + _BANK_OF_POWER
+      + _SMALL,
+      dtype=dtype,
+    )
+    for dtype in ("float16", "bfloat16", "float64")
   ),
   # Values.
   Golden("floor", "floor: 1e-9 " + _SMALL),

@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfspec.coefficients import framing
 from tfspec.config import ResolvedConfig, SpectrogramConfig
 from tfspec.contract import bounds
 from tfspec.spectrogram import layouts, transform
@@ -37,7 +39,9 @@ class GoldenVector:
 
   def tolerance(self, config: SpectrogramConfig) -> np.ndarray:
     """Returns the largest allowed error of each value of `expected`."""
-    bound = bounds.tolerance(config.resolved(), self.parts)
+    bound = bounds.tolerance(
+      config.resolved(), self.parts, cancelled=cancelled(self.signals, config)
+    )
     return layouts.arrange_mono(bound, config)
 
 
@@ -97,7 +101,12 @@ def golden(
       NumPy's Fourier transform.
   """
   config = config.resolved()
-  frames = _frames(signals.astype(np.float64), config)
+  signals = signals.astype(np.float64)
+  if config.conditioning is None:
+    frames = _frames(signals, config)
+  else:
+    frames = _frames(config.conditioning.of_clip(signals), config)
+    frames = config.conditioning.of_frames(frames)
   if kernels:
     parts = {
       part: frames @ kernel[:, 0, :].astype(np.float64)
@@ -107,18 +116,39 @@ def golden(
     spectra = np.fft.rfft(frames * config.window_values(), config.fft_length)
     both = {"real": spectra.real, "imag": spectra.imag}
     parts = {part: both[part] for part in transform.kernel_parts(config.mode)}
-  return GoldenVector(name, signals, parts)
+  return GoldenVector(name, signals.astype(np.float32), parts)
+
+
+def cancelled(
+  signals: np.ndarray, config: SpectrogramConfig
+) -> np.ndarray | None:
+  """Returns `Conditioning.size` of the frames of a clip, if there is any.
+
+  Args:
+    signals: `[samples]`.
+    config: The config.
+  """
+  config = config.resolved()
+  stage = config.conditioning
+  if stage is None:
+    return None
+  frames = _frames(stage.gain * signals.astype(np.float64), config)
+  return stage.size(frames, config.window_values())
 
 
 def _frames(signals: np.ndarray, config: ResolvedConfig) -> np.ndarray:
   """Returns the frames of `[samples]`, `[num_frames, frame_length]`."""
-  count = config.num_frames(len(signals))
-  if config.padding == "center" and len(signals):
-    margin = config.frame_length // 2
+  count = config.num_transformed(len(signals))
+  if config.pad_mode and len(signals):
+    margins = framing.margins(
+      len(signals), config.frame_length, config.frame_step, config.padding
+    )
     if config.pad_mode == "constant":
-      signals = np.pad(signals, margin, constant_values=config.pad_value or 0.0)
+      value = config.pad_value or 0.0
+      signals = np.pad(signals, margins, constant_values=value)
     else:
-      signals = np.pad(signals, margin, "reflect")
+      mode: Any = config.pad_mode
+      signals = np.pad(signals, margins, mode)
   covered = max(count - 1, 0) * config.frame_step + config.frame_length
   missing = max(covered - len(signals), 0)
   before = missing // 2 if config.padding == "same" else 0

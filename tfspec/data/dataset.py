@@ -8,7 +8,11 @@ import tensorflow as tf
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import check_ops, tracing
 from tfspec.spectrogram import Spectrogram
-from tfspec.spectrogram.layouts import check_channels, time_axis
+from tfspec.spectrogram.layouts import (
+  check_channels,
+  silence_behind,
+  time_axis,
+)
 
 
 def spectrogram_fn(
@@ -236,8 +240,11 @@ def padded_batch(
     (TensorShape([2, 2, 129]), [2, 1], 0.5)
   """
   axis = time_axis(config) - 1
+  silence = config.silence
+  differs = padding_value is None and isinstance(silence, tuple)
   if padding_value is None:
-    padding_value = config.silence
+    # Where silence differs by feature, it takes the place of zeros at the end.
+    padding_value = 0.0 if isinstance(silence, tuple) else silence
 
   def padding(spec: tf.TensorSpec) -> tuple[tf.Tensor, None]:
     rank = 3 if config.expand_dims else 2
@@ -255,7 +262,7 @@ def padded_batch(
   structure = _with_count(key, "num_frames", padding)(
     *(specs if isinstance(specs, tuple) else (specs,))
   )
-  return dataset.map(
+  batches = dataset.map(
     _with_count(key, "num_frames", lambda v: (v, tf.shape(v)[axis]))
   ).padded_batch(
     batch_size,
@@ -264,6 +271,17 @@ def padded_batch(
     ),
     drop_remainder=drop_remainder,
   )
+
+  @tracing.as_written
+  def with_silence(first: Any, *rest: Any) -> Any:
+    if key is None:
+      num_frames, *_ = rest
+      return silence_behind(first, num_frames, config), *rest
+    values = silence_behind(first[key], first["num_frames"], config)
+    first = {**first, key: values}
+    return (first, *rest) if rest else first
+
+  return batches.map(with_silence) if differs else batches
 
 
 def _with_count(

@@ -13,6 +13,7 @@ from tfspec.contract.replay import RouteResult
 from tfspec.export import answers as answers_lib
 from tfspec.export import sample_requests
 from tfspec.export.answers import Answer, Answers
+from tfspec.spectrogram import layouts
 
 # The padding of clips.
 _RUBBISH = np.nan
@@ -58,7 +59,7 @@ def served_answers(
       return signatures[name](**inputs)
 
     is_inside = name == "spectrogram"
-    fill = config.silence if is_inside else 0.0
+    fill = _silence(answers, config) if is_inside else 0.0
     sent = dataclasses.replace(
       answers, clips=[c for c in answers.clips if _fits(c, name, least)]
     )
@@ -68,6 +69,12 @@ def served_answers(
     ):
       results.append(replay_answers(route, run, batches, is_inside, fill))
   return results
+
+
+def _silence(answers: Answers, config: SpectrogramConfig) -> float | np.ndarray:
+  """Returns the padding of the output of the layer inside the model."""
+  shape = answers.answered[0].inside["spectrogram"].shape
+  return layouts.silence(config, shape[layouts.feature_axis(config) - 1])
 
 
 def _fits(clip: Answer, signature: str, least: int) -> bool:
@@ -84,7 +91,7 @@ def replay_answers(
   run: Run,
   batches: list[list[Answer]],
   is_inside: bool = False,
-  fill: float = 0.0,
+  fill: float | np.ndarray = 0.0,
 ) -> RouteResult:
   """Compares the outputs of a model for batches of clips with those of Keras.
 

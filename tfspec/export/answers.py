@@ -268,7 +268,10 @@ def check_answered(
 
 
 def deviation(
-  found: np.ndarray, expected: np.ndarray, size: float, fill: float = 0.0
+  found: np.ndarray,
+  expected: np.ndarray,
+  size: float,
+  fill: float | np.ndarray = 0.0,
 ) -> float:
   """Returns how far an output of one row is off.
 

@@ -70,10 +70,11 @@ def model_card(
     f"| frame_length, frame_step, fft_length (samples) |"
     f" {values.frame_length}, {values.frame_step}, {values.fft_length} |",
     f"| window | {_window(values)} |",
-    f"| padding | {values.padding} |",
+    f"| padding | {values.padding}"
+    f"{', without the last frame' if values.drop_last_frame else ''} |",
     f"| floor | {values.least:.6g} |",
     f"| num_bins | {values.num_bins}, {_bins(values)} |",
-    *(_stage(stage) for stage in values.stages),
+    *(_stage(stage) for stage in values.all_stages),
     f"| engine, kernels | {values.engine}, {kernels} |",
     "",
     "## Signatures",
@@ -94,7 +95,7 @@ def model_card(
     " in [-1, 1], of int16 they are divided by 32768. `lengths` may be left"
     " out; else it says how many samples of each row are its own: what stands"
     " behind them does not matter, and frames beyond `num_frames` are those of"
-    f" silence, {config.silence:.6g}. `signals` of two axes are a batch of mono"
+    f" silence{_silence(config)}. `signals` of two axes are a batch of mono"
     " clips. `wav_bytes` are whole WAV files.",
     "",
     *_of_model(batching),
@@ -125,6 +126,11 @@ def _followed(config: ResolvedConfig) -> str:
     return ""
   names = ", then ".join(stage.PATH for stage in config.stages)
   return f", followed by {names}"
+
+
+def _silence(config: SpectrogramConfig) -> str:
+  value = config.silence
+  return f", {value:.6g}" if isinstance(value, float) else ""
 
 
 def _stage(stage: fields.Stage) -> str:

@@ -98,21 +98,28 @@ class Signatures(tf.Module):
       "wav": self._of_files(),
     }
     if has_inside:
-      silence = self.spectrogram.config.silence
-      inside = self._by_rows(exported.inside, jit_compile, silence)
       self.functions["spectrogram"] = self._of_signals(
-        lambda signals, lengths: inside(*self._check(signals, lengths))
+        self._inside(self._by_rows(exported.inside, jit_compile))
       )
 
-  def _by_rows(
-    self, run: _Answer, jit_compile: bool, fill: float = 0.0
-  ) -> _Answer:
+  def _inside(self, run: _Answer) -> _Answer:
+    """Returns `Source.inside` with silence behind the rows of each length."""
+
+    def inside(signals: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
+      found = run(*self._check(signals, lengths))
+      values = layouts.silence_behind(
+        found["spectrogram"], found["num_frames"], self.spectrogram.config
+      )
+      return {**found, "spectrogram": values}
+
+    return inside
+
+  def _by_rows(self, run: _Answer, jit_compile: bool) -> _Answer:
     """Returns a model as a function of rows that do not see each other.
 
     Args:
       run: Calls the model with what it can take in one call.
       jit_compile: Whether XLA compiles that.
-      fill: The padding of results whose size depends on the length.
     """
     function = self.exported.function(run, jit_compile)
 
@@ -123,7 +130,7 @@ class Signatures(tf.Module):
       own = tf.expand_dims(own, self.exported.channel_axis)
       signals = tf.where(own, signals, 0.0)
       with self.exported.as_in_keras():
-        outputs = self._call(function, signals, lengths, fill)
+        outputs = self._call(function, signals, lengths)
       return self._check_answer(outputs)
 
     return answer
@@ -145,7 +152,6 @@ class Signatures(tf.Module):
     function: Callable[..., Any],
     signals: tf.Tensor,
     lengths: tf.Tensor,
-    fill: float,
   ) -> dict[str, tf.Tensor]:
     if self.batching == "batch":
       outputs = function(signals, lengths)
@@ -160,7 +166,6 @@ class Signatures(tf.Module):
       self._axis,
       sizes,
       self.batching == "row",
-      fill,
     )
 
   def _of_signals(

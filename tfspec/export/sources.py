@@ -162,19 +162,13 @@ class Source:
   def _inside(
     self, values: tf.Tensor, num_frames: tf.Tensor | None
   ) -> dict[str, tf.Tensor]:
-    config = self.spectrogram.config
-    axis = layouts.time_axis(config)
-    shape = tf.shape(values)
     if num_frames is None:
-      num_frames = tf.fill(shape[:1], shape[axis])
-    own = tf.sequence_mask(num_frames, shape[axis])
-    ones = [1] * (values.shape.rank - 1 - axis)
-    own = tf.reshape(own, [shape[0], *[1] * (axis - 1), shape[axis], *ones])
+      shape = tf.shape(values)
+      frames = shape[layouts.time_axis(self.spectrogram.config)]
+      num_frames = tf.fill(shape[:1], frames)
     values = tf.cast(values, tf.float32)
-    return {
-      "spectrogram": tf.where(own, values, config.silence),
-      "num_frames": num_frames,
-    }
+    values = layouts.silence_behind(values, num_frames, self.spectrogram.config)
+    return {"spectrogram": values, "num_frames": num_frames}
 
 
 def as_source(

@@ -36,7 +36,9 @@ def config_of(layer: keras.layers.Layer) -> SpectrogramConfig:
   if isinstance(layer, STFTSpectrogram):
     return layer.spectrogram_config
   arguments = layer.get_config()
-  flags = {name: bool(arguments[name]) for name in FLAGS}  # Keras takes 1, too.
+  flags = {
+    name: bool(arguments[name]) for name in FLAGS if name in arguments
+  }  # Keras takes 1, too.
   config = SpectrogramConfig.from_keras({**arguments, **flags})
   return dataclasses.replace(config, engine="kernel")
 

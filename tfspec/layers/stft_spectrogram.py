@@ -47,7 +47,7 @@ class STFTSpectrogram(keras.layers.Layer):
     window: Name, tuple, values or None.
     periodic: True for a periodic window.
     scaling: "density", "spectrum" or None.
-    padding: "valid", "same" or "center".
+    padding: "valid", "same", "center" or "hop_center".
     expand_dims: True for an image with a channels axis.
     data_format: "channels_last", "channels_first", or None for
       `keras.config.image_data_format()`.
@@ -257,14 +257,21 @@ class STFTSpectrogram(keras.layers.Layer):
       return None
     # A frame belongs to its clip if the last sample that it must have does.
     config = self.spectrogram_config.resolved()
-    step, last = config.frame_step, 0
-    if config.padding == "valid":
-      last = config.frame_length - 1
-    elif config.padding == "center" and config.frame_length % 2 == 0:
+    step = config.frame_step
+    last = {
+      "valid": config.frame_length - 1,
+      "hop_center": step - step // 2 - 1,
+    }.get(config.padding, 0)
+    mask = previous_mask[:, last::step]
+    if config.padding == "center" and config.frame_length % 2 == 0:
       # The frame at sample 0, then those that must have sample m * step - 1.
       rest = previous_mask[:, step - 1 :: step]
-      return keras.ops.concatenate([previous_mask[:, :1], rest], axis=1)
-    return previous_mask[:, last::step]
+      mask = keras.ops.concatenate([previous_mask[:, :1], rest], axis=1)
+    if config.drop_last_frame:
+      mask = mask[:, 1:]
+    if config.stacking is not None:
+      mask = mask[:, config.stacking.size - 1 :: config.stacking.step]
+    return mask
 
   def compute_output_spec(
     self,

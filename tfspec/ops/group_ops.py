@@ -16,14 +16,14 @@ def map_groups(
   axis: int = 1,
   sizes: tf.Tensor | None = None,
   one_by_one: bool = False,
-  fill: float = 0.0,
   name: str | None = None,
 ) -> dict[str, tf.Tensor]:
   """Calls a function for all rows of one length at a time, without padding.
 
   A function that sees a padded batch may take the padding for sound. Here it
   sees each row at its own length. The results are put back into the order of
-  the rows. If their sizes depend on the length, they are padded to the largest.
+  the rows. If their sizes depend on the length, they are padded to the largest
+  with zeros, strings with "".
 
   Args:
     function: Takes signals `[rows, ...]` of one size and their lengths, int32
@@ -35,7 +35,6 @@ def map_groups(
       size are one group. None: to its length.
     one_by_one: Whether each row is a group of its own, even beside others of
       its size.
-    fill: What results are filled up with; strings with "".
     name: Name scope of the operation.
 
   Returns:
@@ -85,7 +84,7 @@ def map_groups(
     results = {}
     for i, (key, spec) in enumerate(found.items()):
       values, shapes = arrays[1 + 2 * i], arrays[2 + 2 * i]
-      results |= _joined(key, spec.shape, values, shapes, order, fill)
+      results |= _joined(key, spec.shape, values, shapes, order)
     return results
 
 
@@ -121,7 +120,6 @@ def _joined(
   values: tf.TensorArray,
   shapes: tf.TensorArray,
   order: tf.Tensor,
-  fill: float,
 ) -> dict[str, tf.Tensor]:
   """Returns the values of all groups as one tensor, in the order of the rows.
 
@@ -131,7 +129,6 @@ def _joined(
     values: The values of each group, flat.
     shapes: Their shape.
     order: Where in the groups each row is.
-    fill: The padding of smaller values.
 
   Returns:
     The tensor by the name of the output, and what `map_groups` says of sizes.
@@ -143,15 +140,14 @@ def _joined(
     return {name: tf.gather(joined, order)}
   all_shapes = tf.reshape(shapes.concat(), [-1, rank])
   largest = tf.reduce_max(all_shapes, axis=0)
-  filling = "" if values.dtype == tf.string else fill
+  empty = tf.zeros([], values.dtype)  # Of strings, "".
 
   def widen(i: tf.Tensor, wide: tf.TensorArray) -> tuple:
     own = tf.ensure_shape(shapes.read(i), [rank])
     value = tf.reshape(values.read(i), own)
     behind = (largest - own) * tf.constant([0] + [1] * (rank - 1))
     paddings = tf.stack([tf.zeros_like(behind), behind], axis=1)
-    constant = tf.cast(filling, value.dtype)
-    value = tf.pad(value, paddings, constant_values=constant)
+    value = tf.pad(value, paddings, constant_values=empty)
     return i + 1, wide.write(i, tf.reshape(value, [-1]))
 
   count = values.size()

@@ -111,7 +111,7 @@ def mask_lengths(mask: tf.Tensor) -> tf.Tensor:
 def mask_frames(
   values: tf.Tensor,
   num_frames: tf.Tensor,
-  value: float,
+  value: float | tuple[float, ...],
   name: str | None = None,
 ) -> tf.Tensor:
   """Replaces the frames behind the last one of each clip.
@@ -119,7 +119,7 @@ def mask_frames(
   Args:
     values: `[batch, channels, frames, features]`.
     num_frames: Frames of each clip, int32 `[batch]`.
-    value: The new padding.
+    value: The new padding, one number or one a feature.
     name: Name scope of the operation.
 
   Returns:

@@ -6,7 +6,7 @@ these functions return is cut into frames with "valid" padding.
 
 import tensorflow as tf
 
-from tfspec.coefficients import framing
+from tfspec.coefficients import framing, rules
 from tfspec.ops import length_ops, shape_ops
 
 
@@ -18,6 +18,7 @@ def pad(
   pad_mode: str | None = None,
   pad_value: float | None = None,
   lengths: tf.Tensor | None = None,
+  drop_last_frame: bool = False,
   name: str | None = None,
 ) -> tf.Tensor:
   """Returns signals whose "valid" frames are those of a padding.
@@ -26,11 +27,13 @@ def pad(
     signals: `[..., samples]`, with lengths `[batch, channels, samples]`.
     frame_length: Samples in a frame.
     frame_step: Samples between the starts of two frames.
-    padding: "valid", "same" or "center".
-    pad_mode: What "center" adds: "reflect" (as None) or "constant".
+    padding: "valid", "same", "center" or "hop_center".
+    pad_mode: What the last two add: "reflect", "symmetric" or "constant". None:
+      "reflect" for "center", "symmetric" for "hop_center".
     pad_value: The sample that "constant" adds; None: 0.0.
     lengths: Valid samples of each clip, int32 `[batch]`, in `[0, samples]`, or
       None: all.
+    drop_last_frame: Whether the last frame of the longest clip is left out.
     name: Name scope of the operation.
 
   Returns:
@@ -38,15 +41,24 @@ def pad(
     end of a clip.
   """
   with tf.name_scope(name or "pad"):
-    reflects = padding == "center" and pad_mode != "constant"
+    if drop_last_frame:
+      signals = pad(
+        signals, frame_length, frame_step, padding, pad_mode, pad_value, lengths
+      )
+      return signals[..., :-frame_step]
+    pad_mode = pad_mode or rules.DEFAULT_PAD_MODES.get(padding)
     if lengths is not None:
-      if padding == "same" or reflects:
-        return place(signals, lengths, frame_length, frame_step, padding)
+      if padding == "same" or pad_mode in ("reflect", "symmetric"):
+        return place(
+          signals, lengths, frame_length, frame_step, padding, pad_mode
+        )
       signals = fill(signals, lengths, pad_value or 0.0)
     if padding == "same":
       return same(signals, frame_length, frame_step)
-    if padding == "center":
-      return center(signals, frame_length, pad_mode, pad_value)
+    if pad_mode is not None:
+      return around(
+        signals, frame_length, frame_step, padding, pad_mode, pad_value
+      )
     return signals
 
 
@@ -76,43 +88,51 @@ def same(
     return tf.pad(signals, [*none, [before, missing - before]])
 
 
-def center(
+def around(
   signals: tf.Tensor,
   frame_length: int,
-  pad_mode: str | None = None,
+  frame_step: int,
+  padding: str,
+  pad_mode: str,
   pad_value: float | None = None,
   name: str | None = None,
 ) -> tf.Tensor:
-  """Adds half a frame at both ends of each clip, as `numpy.pad` does.
+  """Adds samples at both ends of each clip, as `numpy.pad` does.
 
   Args:
-    signals: `[..., samples]`; `samples` may be anything, also less than half a
-      frame. Clips without samples stay as they are: they have no frames.
+    signals: `[..., samples]`; `samples` may be anything, also less than what is
+      added. Clips without samples stay as they are: they have no frames.
     frame_length: Samples in a frame.
-    pad_mode: "reflect" (as None) or "constant".
+    frame_step: Samples between the starts of two frames.
+    padding: "center" (half a frame at both ends) or "hop_center" (so that the
+      middle of a frame is that of its hop).
+    pad_mode: "reflect", "symmetric" or "constant".
     pad_value: The sample that "constant" adds; None: 0.0.
     name: Name scope of the operation.
 
   Returns:
-    `[..., samples + frame_length // 2 * 2]`, or `[..., 0]` where `samples` is
-    0.
+    The padded signals, or `[..., 0]` where `samples` is 0.
   """
-  with tf.name_scope(name or "center"):
+  with tf.name_scope(name or padding):
     samples = shape_ops.dims(signals)[-1]
-    margin = frame_length // 2
-    if isinstance(samples, int):
-      margin = margin if samples else 0
-    else:
-      margin = tf.where(samples > 0, margin, 0)
+    maximum = max if isinstance(samples, int) else tf.maximum
+    before, behind = (
+      # 0 for clips without samples.
+      margin * (1 - maximum(1 - samples, 0))
+      for margin in framing.margins(
+        samples, frame_length, frame_step, padding, maximum
+      )
+    )
     if pad_mode == "constant":
       none = [[0, 0]] * (signals.shape.rank - 1)
-      paddings = [*none, [margin, margin]]
+      paddings = [*none, [before, behind]]
       return tf.pad(signals, paddings, constant_values=pad_value or 0.0)
-    ends = (tf.range(-margin, 0), samples + tf.range(margin))
-    before, behind = (
-      tf.gather(signals, _reflect(index, samples), axis=-1) for index in ends
+    ends = (tf.range(-before, 0), samples + tf.range(behind))
+    first, last = (
+      tf.gather(signals, _reflect(index, samples, pad_mode), axis=-1)
+      for index in ends
     )
-    return tf.concat([before, signals, behind], axis=-1)
+    return tf.concat([first, signals, last], axis=-1)
 
 
 def fill(
@@ -151,6 +171,7 @@ def place(
   frame_length: int,
   frame_step: int,
   padding: str,
+  pad_mode: str | None = None,
   name: str | None = None,
 ) -> tf.Tensor:
   """Pads each clip at its own ends, as if it were alone.
@@ -163,7 +184,8 @@ def place(
     lengths: Valid samples of each clip, int32 `[batch]`, in `[0, samples]`.
     frame_length: Samples in a frame.
     frame_step: Samples between the starts of two frames.
-    padding: "same", or "center" for reflection.
+    padding: "same", "center" or "hop_center".
+    pad_mode: "reflect" or "symmetric" for the last two.
     name: Name scope of the operation.
 
   Returns:
@@ -184,10 +206,10 @@ def place(
       index = tf.range(covered) - before
       is_sample = (index >= 0) & (index < lengths)
     else:
-      margin = frame_length // 2
-      index = tf.range(covered) - margin
-      is_sample = (lengths > 0) & (index < lengths + margin)
-      index = _reflect(index, lengths)
+      before, _ = framing.margins(1, frame_length, frame_step, padding)
+      index = tf.range(covered) - before
+      is_sample = (lengths > 0) & (index < lengths + frame_length)
+      index = _reflect(index, lengths, pad_mode)
     # One sample more, since there may be none to take.
     signals = tf.pad(signals, [[0, 0], [0, 0], [0, 1]])
     index = tf.clip_by_value(index, 0, samples)
@@ -203,9 +225,13 @@ def _missing(
   return -samples % frame_step + (frame_length - frame_step)
 
 
-def _reflect(index: tf.Tensor, samples: int | tf.Tensor) -> tf.Tensor:
+def _reflect(
+  index: tf.Tensor, samples: int | tf.Tensor, pad_mode: str | None
+) -> tf.Tensor:
   """Returns where a clip is reflected to, again and again, at each index."""
-  period = 2 * tf.maximum(samples - 1, 0)
+  # What is reflected twice is the clip again: without its ends, or with them.
+  ends = 0 if pad_mode == "reflect" else 1
+  period = 2 * tf.maximum(samples - 1 + ends, 0)
   # A clip of one sample repeats it.
   phase = tf.math.floormod(index, tf.maximum(period, 1))
-  return tf.minimum(phase, period - phase)
+  return tf.minimum(phase, period - phase - ends)

@@ -46,10 +46,11 @@ def stft(
       values, or None.
     periodic: True for a periodic window, False for a symmetric one.
     scaling: "density", "spectrum" or None; see `SpectrogramConfig`.
-    padding: "valid", "same" or "center".
+    padding: "valid", "same", "center" or "hop_center".
     engine: "kernel", "fft", or "auto", which is fft here.
     precision: "default", "high" or "highest", for the kernel engine.
-    pad_mode: What "center" adds: "reflect" (as None) or "constant".
+    pad_mode: What the last two add: "reflect", "symmetric" or "constant"; see
+      `SpectrogramConfig`.
     pad_value: The sample that "constant" adds; None: 0.0.
     window_length: Samples in the window, which stands in the middle of its
       frame; None: `frame_length`.
@@ -135,6 +136,7 @@ def transform(
   padding: str = "valid",
   pad_mode: str | None = None,
   pad_value: float | None = None,
+  drop_last_frame: bool = False,
   engine: str = "fft",
   precision: str = "default",
   kernels: Sequence[tf.Tensor] = (),
@@ -150,9 +152,10 @@ def transform(
     window: The scaled window, float64 `[frame_length]`.
     frame_step: Samples between the starts of two frames.
     fft_length: Length of the transform in samples.
-    padding: See `padding_ops.pad`, as for the next two.
-    pad_mode: What "center" adds.
+    padding: See `padding_ops.pad`, as for the next three.
+    pad_mode: What "center" and "hop_center" add.
     pad_value: The sample that "constant" adds.
+    drop_last_frame: Whether the last frame is left out.
     engine: "fft" or "kernel".
     precision: "default", "high" or "highest", for the kernel engine.
     kernels: Trained kernels of the kernel engine, `[frame_length, num_bins]`,
@@ -166,7 +169,14 @@ def transform(
     Tensors `[..., num_frames, features]`.
   """
   signals = padding_ops.pad(
-    signals, len(window), frame_step, padding, pad_mode, pad_value, lengths
+    signals,
+    len(window),
+    frame_step,
+    padding,
+    pad_mode,
+    pad_value,
+    lengths,
+    drop_last_frame,
   )
   inside = stage if stage.frame_alone else stages.Kept(stage.needs)
   if engine == "fft":

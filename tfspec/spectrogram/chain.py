@@ -1,4 +1,4 @@
-"""The chain of a config: the operation of each stage that follows the mode."""
+"""The chain of a config: the operation of each stage around the transform."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,9 +7,26 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tfspec.config import Compression, FilterBank, ResolvedConfig
+from tfspec.config import (
+  Cepstrum,
+  Compression,
+  Conditioning,
+  Deltas,
+  FilterBank,
+  Normalization,
+  ResolvedConfig,
+  Stacking,
+)
 from tfspec.config.fields import Stage
-from tfspec.ops import compression_ops, filter_bank_ops, stages
+from tfspec.ops import (
+  compression_ops,
+  conditioning_ops,
+  frame_ops,
+  normalization_ops,
+  shape_ops,
+  stages,
+  weighted_sum_ops,
+)
 from tfspec.ops.engines import devices
 
 # Takes values `[..., num_frames, features]`, or where it needs the whole clip
@@ -53,8 +70,38 @@ def of(config: ResolvedConfig) -> tuple[OfFrames, list[Operation]]:
   return OfFrames(mode, tuple(found[:count])), found[count:]
 
 
-def _filter_bank(
-  stage: FilterBank, config: ResolvedConfig
+def condition_clip(signals: tf.Tensor, stage: Conditioning | None) -> tf.Tensor:
+  """Returns `[..., samples]` as they are padded and cut into frames."""
+  if stage is None:
+    return signals
+  if stage.gain != 1.0:
+    signals *= stage.gain
+  if stage.is_of_frames:
+    return signals
+  return conditioning_ops.preemphasis(
+    signals, stage.preemphasis, stage.first_sample
+  )
+
+
+def condition_frames(stage: Conditioning | None) -> shape_ops.Condition | None:
+  """Returns what is to be done to frames before they meet the window."""
+  if stage is None or not stage.changes_frames:
+    return None
+
+  def condition(frames: tf.Tensor) -> tf.Tensor:
+    if stage.remove_dc:
+      frames = conditioning_ops.remove_dc(frames)
+    if stage.is_of_frames and stage.preemphasis:
+      frames = conditioning_ops.preemphasis(
+        frames, stage.preemphasis, stage.first_sample
+      )
+    return frames
+
+  return condition
+
+
+def _weighted_sums(
+  stage: FilterBank | Cepstrum, config: ResolvedConfig
 ) -> list[tuple[bool, Operation]]:
   weights = stage.weights(config)
 
@@ -63,7 +110,7 @@ def _filter_bank(
     # A TPU would round the power, which its Fourier transform does not.
     if config.engine == "fft" and devices.is_tpu():
       precision = "highest"
-    return filter_bank_ops.apply_filter_bank(values, weights, precision)
+    return weighted_sum_ops.weighted_sums(values, weights, precision)
 
   return [(True, add_up)]
 
@@ -95,7 +142,56 @@ def _compression(
   return found
 
 
+def _normalization(
+  stage: Normalization, config: ResolvedConfig
+) -> list[tuple[bool, Operation]]:
+  del config
+
+  def shift_and_scale(values: tf.Tensor, _: tf.Tensor | None) -> tf.Tensor:
+    return (values - stage.mean) / tf.constant(stage.std, values.dtype)
+
+  def by_statistics(
+    values: tf.Tensor, num_frames: tf.Tensor | None
+  ) -> tf.Tensor:
+    return normalization_ops.of_clip(
+      values,
+      num_frames,
+      stage.unit_variance,
+      stage.ddof,
+      stage.epsilon,
+      stage.epsilon_of,
+    )
+
+  is_of_frames = stage.is_of_frames
+  return [(is_of_frames, shift_and_scale if is_of_frames else by_statistics)]
+
+
+def _deltas(
+  stage: Deltas, config: ResolvedConfig
+) -> list[tuple[bool, Operation]]:
+  del config
+
+  def add_slopes(values: tf.Tensor, num_frames: tf.Tensor | None) -> tf.Tensor:
+    found = [values]
+    for _ in range(stage.order):
+      found.append(frame_ops.deltas(found[-1], stage.width, num_frames))
+    return tf.concat(found, axis=-1)
+
+  return [(False, add_slopes)]
+
+
+def _stacking(
+  stage: Stacking, config: ResolvedConfig
+) -> list[tuple[bool, Operation]]:
+  del config
+  return [(False, lambda v, _: frame_ops.stack(v, stage.size, stage.step))]
+
+
 _OPERATIONS: dict[type[Stage], Callable[..., list[tuple[bool, Operation]]]] = {
-  FilterBank: _filter_bank,
+  FilterBank: _weighted_sums,
   Compression: _compression,
+  Cepstrum: _weighted_sums,
+  Normalization: _normalization,
+  Deltas: _deltas,
+  Stacking: _stacking,
 }

@@ -136,6 +136,60 @@ def arrange(values: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
   return tf.reshape(values, [batch, frames, channels * features])
 
 
+def silence_behind(
+  values: tf.Tensor, num_frames: tf.Tensor, config: SpectrogramConfig
+) -> tf.Tensor:
+  """Returns a batch in the layout with silence behind the frames of each clip.
+
+  Args:
+    values: `[batch, ...]` in the layout.
+    num_frames: How many frames of each clip are its own, int32 `[batch]`.
+    config: The config.
+  """
+  axis = time_axis(config)
+  shape = tf.shape(values)
+  own = tf.sequence_mask(num_frames, shape[axis])
+  ones = [1] * (values.shape.rank - 1 - axis)
+  own = tf.reshape(own, [shape[0], *[1] * (axis - 1), shape[axis], *ones])
+  # The short dtypes are rounded from float32, as spectrograms are.
+  wide = tf.float64 if values.dtype == tf.float64 else tf.float32
+  fill = tf.constant(silence(config, values.shape[feature_axis(config)]), wide)
+  return tf.where(own, values, tf.cast(fill, values.dtype))
+
+
+def feature_axis(config: SpectrogramConfig) -> int:
+  """Returns which axis of a batch of spectrograms counts the features.
+
+  Without `expand_dims` it counts those of all channels.
+  """
+  if config.expand_dims:
+    return 2 if is_channels_last(config) else 3
+  return channel_axis(config)
+
+
+def silence(
+  config: SpectrogramConfig, features: int | None
+) -> float | np.ndarray:
+  """Returns the value of silence, which is to be broadcast in the layout.
+
+  Args:
+    config: The config.
+    features: The size of `feature_axis`; it must be known where silence differs
+      by feature.
+  """
+  value = config.silence
+  if not isinstance(value, tuple):
+    return value
+  if features is None:
+    raise ValueError(
+      "spectrograms must have a known number of features where silence differs "
+      "by feature. Got: None."
+    )
+  values = np.tile(value, features // len(value))
+  behind = (3 if config.expand_dims else 2) - feature_axis(config)
+  return values.reshape([-1] + [1] * behind)
+
+
 def arrange_mono(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
   """Brings the values of a mono clip, `[frames, features]`, into the layout."""
   if config.expand_dims:

@@ -178,9 +178,8 @@ def spectrogram(
   lengths = length_ops.check_lengths(lengths, clips, samples, rank == 3)
   values = transform.apply(batch, config, kernels, lengths)
   num_frames = transform.num_frames(lengths, config)
-  if padding_value is None:
-    padding_value = config.silence
-  values = length_ops.mask_frames(values, num_frames, padding_value)
+  silence = config.silence if padding_value is None else padding_value
+  values = length_ops.mask_frames(values, num_frames, silence)
   values = tf.cast(layouts.arrange(values, config), signals.dtype)
   return (values, num_frames) if rank == 3 else (values[0], num_frames[0])
 

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec.coefficients import fourier, framing
-from tfspec.config import SpectrogramConfig
+from tfspec.config import ResolvedConfig, SpectrogramConfig
 from tfspec.ops import stages, stft_ops
 from tfspec.spectrogram import chain
 
@@ -27,7 +27,7 @@ def apply(
   config = config.resolved()
   of_frames, of_clip = chain.of(config)
   (values,) = stft_ops.transform(
-    signals,
+    chain.condition_clip(signals, config.conditioning),
     of_frames,
     config.window_values(),
     config.frame_step,
@@ -35,13 +35,15 @@ def apply(
     padding=config.padding,
     pad_mode=config.pad_mode,
     pad_value=config.pad_value,
+    drop_last_frame=config.drop_last_frame,
     engine=config.engine,
     precision=config.precision,
     kernels=[kernel[:, 0, :] for kernel in kernels],
     lengths=lengths,
+    condition=chain.condition_frames(config.conditioning),
   )
   if of_clip:
-    counts = None if lengths is None else num_frames(lengths, config)
+    counts = None if lengths is None else _num_transformed(lengths, config)
     for operation in of_clip:
       values = operation(values, counts)
   return values
@@ -49,9 +51,21 @@ def apply(
 
 def num_frames(lengths: tf.Tensor, config: SpectrogramConfig) -> tf.Tensor:
   """Returns the number of frames of clips of such lengths, int32."""
-  config = config.resolved()
+  frames = _num_transformed(lengths, config.resolved())
+  if config.stacking is None:
+    return frames
+  return config.stacking.num_frames(frames, tf.maximum)
+
+
+def _num_transformed(lengths: tf.Tensor, config: ResolvedConfig) -> tf.Tensor:
+  """Returns how many frames of clips are transformed, int32."""
   return framing.num_frames(
-    lengths, config.frame_length, config.frame_step, config.padding, tf.maximum
+    lengths,
+    config.frame_length,
+    config.frame_step,
+    config.padding,
+    tf.maximum,
+    config.drop_last_frame,
   )
 
 

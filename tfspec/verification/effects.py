@@ -165,4 +165,5 @@ _START = {
   "valid": "the first starts at sample 0 and all lie inside",
   "same": "zeros on both sides make ceil(samples / frame_step) of them",
   "center": "the middle of frame m is sample m * frame_step",
+  "hop_center": "the middle of frame m is that of hop m",
 }

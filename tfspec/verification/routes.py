@@ -203,10 +203,12 @@ def _own_frames(
   values = np.asarray(outputs["spectrogram"])
   axis = layouts.time_axis(config)
   own, rest = np.split(values, [count], axis)
-  silence = np.float32(config.silence)
-  if np.any(rest != silence):
+  features = values.shape[layouts.feature_axis(config)]
+  silence = layouts.silence(config, features)
+  if np.any(rest != np.float32(silence)):
     raise ValueError(
-      f"Beyond num_frames the spectrogram must be {silence}, as of silence."
+      f"Beyond num_frames the spectrogram must be {config.silence}, as of "
+      "silence."
     )
   return own
 

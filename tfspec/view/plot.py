@@ -211,9 +211,11 @@ def _draw(
 ) -> None:
   resolved = config.resolved()
   rate = panel.sample_rate_hz
-  step_seconds = resolved.frame_step / rate
+  hops = 1 if config.stacking is None else config.stacking.step
+  step_seconds = hops * resolved.frame_step / rate
   # Pixels are centred on the middle of their frame and on their bin or band.
-  height = 1.0 if config.filter_bank else rate / resolved.fft_length
+  feature = _feature(config)
+  height = 1.0 if feature else rate / resolved.fft_length
   start = 0.0
   if config.padding == "valid":
     start = (resolved.frame_length - resolved.frame_step) / 2 / rate
@@ -235,13 +237,22 @@ def _draw(
   title = panel.title.encode(errors="replace").decode()
   axis.set_title(title, fontsize=9, parse_math=False)
   axis.set_xlabel("time (seconds)", fontsize=8)
-  if config.filter_bank is None:
+  if feature:
+    axis.set_ylabel(feature, fontsize=8)
+    axis.set_ylim(-0.5, bins - 0.5)
+  else:
     axis.set_ylabel("frequency (Hz)", fontsize=8)
     axis.set_ylim(0, rate / 2)
-  else:
-    axis.set_ylabel("band", fontsize=8)
-    axis.set_ylim(-0.5, bins - 0.5)
   axis.tick_params(labelsize=7)
+
+
+def _feature(config: SpectrogramConfig) -> str:
+  """Returns what a feature is, empty if it is a bin of the transform."""
+  if config.deltas or config.stacking:
+    return "feature"
+  if config.cepstrum:
+    return "coefficient"
+  return "band" if config.filter_bank else ""
 
 
 def _image(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
@@ -249,7 +260,7 @@ def _image(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
   from tfspec.spectrogram import layouts
 
   values = layouts.frames_of(values, 0, config)
-  if config.mode == "stft":
+  if config.mode == "stft" and not config.stages:
     values = np.hypot(
       values[:, : config.num_bins], values[:, config.num_bins :]
     )
@@ -257,6 +268,8 @@ def _image(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
 
 
 def _label(config: SpectrogramConfig) -> str:
+  if config.normalization or config.cepstrum:
+    return "value"
   if config.compression is None:
     return _LABELS[config.mode]
   return {
@@ -274,6 +287,9 @@ def _colour_range(
   values = values[np.isfinite(values)]
   if mode == "angle" or not values.size:
     return -math.pi, math.pi
+  if config.normalization or config.cepstrum or config.deltas:
+    low, high = np.percentile(values, [0.5, 99.5])
+    return float(low), float(high)
   high = float(np.max(values))
   if config.compression is not None and config.compression.kind != "power":
     # 80 dB.

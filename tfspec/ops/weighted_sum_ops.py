@@ -1,4 +1,4 @@
-"""Filter banks, which add up the bins of a frame to bands."""
+"""Weighted sums of the values of a frame: filter banks and cepstra."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,28 +7,28 @@ from tfspec.coefficients import filter_banks
 from tfspec.ops.engines import kernel
 
 
-def apply_filter_bank(
+def weighted_sums(
   values: tf.Tensor,
   weights: np.ndarray,
   precision: str = "default",
   name: str | None = None,
 ) -> tf.Tensor:
-  """Returns the weighted sums of the bins.
+  """Returns weighted sums of the values of each frame.
 
-  Bins that no filter uses are not read.
+  Values before the first and behind the last weight are not read.
 
   Args:
-    values: `[..., num_bins]`, float32 or float64.
-    weights: Float64 `[num_bins, num_bands]`, as `tfspec.mel_filter_bank` makes
-      it.
+    values: `[..., num_values]`, float32 or float64.
+    weights: Float64 `[num_values, num_sums]`, as `tfspec.mel_filter_bank` and
+      `tfspec.dct_matrix` make them.
     precision: "default", "high" or "highest": what is asked of devices that
       round the operands of products.
     name: Name scope of the operation.
 
   Returns:
-    `[..., num_bands]`.
+    `[..., num_sums]`.
   """
-  with tf.name_scope(name or "filter_bank"):
+  with tf.name_scope(name or "weighted_sums"):
     first, last = filter_banks.used_bins(weights)
     matrix = tf.constant(weights[first:last], values.dtype)
     values = values[..., first:last]
