@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # What editors and type checkers see.
     SpectrogramConfig,
     Stacking,
     load_config,
+    preset,
+    presets,
     save_config,
   )
   from tfspec.data.dataset import spectrogram_fn
@@ -55,6 +57,8 @@ __all__ = [
   "layers",
   "load_config",
   "mel_filter_bank",
+  "preset",
+  "presets",
   "save_config",
   "spectrogram_fn",
   "stft",
@@ -78,6 +82,8 @@ _HOMES = {
   "export_saved_model": "export.saved_model",
   "load_config": "config",
   "mel_filter_bank": "coefficients.filter_banks",
+  "preset": "config",
+  "presets": "config",
   "save_config": "config",
   "spectrogram_fn": "data.dataset",
   "stft": "ops.stft_ops",

@@ -114,6 +114,7 @@ _FLAGS = {
   "pad_mode": [("none", None)],
   "pad_value": [("none", None)],
   "window_length": [("200", 200), ("none", None)],
+  "drop_last_frame": [("true", True), ("false", False)],
 }
 
 
@@ -158,6 +159,27 @@ def test_fields_of_stages_are_set_by_their_paths():
     "--mode=power", *removed[::-1], "--set=compression.kind=decibel"
   )
   assert config.filter_bank is None and config.compression.kind == "decibel"
+
+
+def test_preset_with_other_fields():
+  config = _config("--preset", "whisper", "--set=filter_bank.num_bands=128")
+  assert config == tfspec.preset("whisper_large_v3")
+  with pytest.raises(ValueError, match="one of 'whisper'.* Got: 'wisper'"):
+    _config("--preset=wisper")
+
+
+def test_one_of_a_file_and_a_preset(config_file, capsys):
+  with pytest.raises(SystemExit):
+    _config("--preset=whisper", f"--config={config_file}")
+  assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_presets_are_listed(capsys):
+  assert _run("presets") == 0
+  lines = capsys.readouterr().out.splitlines()
+  names = [line.split()[0] for line in lines if line[0] != " "]
+  assert names == [preset.name for preset in tfspec.presets()]
+  assert "16000 Hz, 80 features. openai-whisper" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +255,7 @@ def test_flag_that_cannot_be_read(flag, text, capsys):
 
 @pytest.mark.parametrize(
   "command",
-  ["prepare", "export", "verify", "explain", "plot", "benchmark"],
+  ["prepare", "export", "verify", "explain", "plot", "benchmark", "presets"],
 )
 def test_help_lists_every_field(command, capsys):
   with pytest.raises(SystemExit) as error:
@@ -241,7 +263,7 @@ def test_help_lists_every_field(command, capsys):
   assert not error.value.code
   text = capsys.readouterr().out
   listed = [name for name in _FIELDS if f"--{name} " in text]
-  without = ("verify", "explain")
+  without = ("verify", "explain", "presets")
   assert listed == ([] if command in without else _FIELDS)
 
 
@@ -316,6 +338,9 @@ def test_explain(config_file, tmp_path, capsys):
   text = capsys.readouterr().out
   assert "frame_step: 24 against 12. B has 2 times as many frames" in text
   # As with diff, 2 is trouble.
+  assert _run("explain", config_file, "--against", "whisper") == 1
+  found = capsys.readouterr()
+  assert "B  preset whisper" in found.out
   assert _run("explain", config_file, tmp_path / "none") == 2
   found = capsys.readouterr()
   assert not found.out and found.err.count("\n") == 1
@@ -650,7 +675,7 @@ print(sorted({{"tensorflow", "keras", "scipy"}} & set(sys.modules)))
 """
   result = _python("-c", script)
   assert result.stdout == "[]\n", result.stderr
-  assert result.stderr.count("usage: ") == 7
+  assert result.stderr.count("usage: ") == 8
   result = _python("-X", "importtime", "-m", "tfspec", "export", "--help")
   assert "tfspec.config" in result.stderr
   assert "tensorflow" not in result.stderr

@@ -35,9 +35,7 @@ def test_each_row_as_if_alone(axis, one_by_one, jit_compile):
 
   @tf.function
   def outer(signals, lengths):
-    return group_ops.map_groups(
-      run, signals, lengths, axis, None, one_by_one, fill=7.0
-    )
+    return group_ops.map_groups(run, signals, lengths, axis, None, one_by_one)
 
   found = outer(batch, _LENGTHS)
   mates = [1] * 6 if one_by_one else [2, 2, 2, 1, 2, 1]
@@ -48,7 +46,7 @@ def test_each_row_as_if_alone(axis, one_by_one, jit_compile):
     halves = found["halves"][i].numpy()
     halves = halves if axis == 1 else halves.T
     np.testing.assert_array_equal(halves[: len(row[::2])], row[::2])
-    assert np.all(halves[len(row[::2]) :] == 7.0) and len(halves) == 4
+    assert np.all(halves[len(row[::2]) :] == 0.0) and len(halves) == 4
   assert sorted(found) == ["halves", "halves_length", "mates", "total"]
 
 

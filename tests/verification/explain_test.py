@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfspec
-from tfspec.config import CHOICES, PATHS
+from tfspec.config import CHOICES, FIELDS, PATHS, fields
 from tfspec.data import prepare
 from tfspec.export import sample_requests
 from tfspec.verification import effects
@@ -76,8 +76,9 @@ def test_an_effect_is_that_of_the_declaration_where_it_needs_no_numbers():
   }
   own = {path for path in told if path in CHOICES or path == "pad_value"}
   assert own == {"precision", "pad_mode", "pad_value"}
-  stages = {"filter_bank", "compression"}
-  assert {path.partition(".")[0] for path in told - own} == stages
+  stages = {f.name for f in FIELDS if isinstance(f.kind, fields.Group)}
+  others = {path.partition(".")[0] for path in told - own}
+  assert others == stages | {"drop_last_frame"}
 
 
 def test_scaling_is_one_factor():
@@ -200,6 +201,24 @@ def test_the_same_computed_otherwise(base, changes, effect):
     "numbers: no difference in float64.",
     "The same.",
   ]
+
+
+def test_each_field_alone_and_the_largest_first():
+  whisper = tfspec.preset("whisper")
+  bank = tfspec.FilterBank(80, "htk", norm="slaney")
+  mine = dataclasses.replace(whisper, periodic=False, filter_bank=bank)
+  found = tfspec.explain(mine, "whisper")
+  assert found.b.name == "preset whisper"
+  assert [d.field for d in found.fields] == ["filter_bank.scale", "periodic"]
+  scale, periodic = (d.alone for d in found.fields)
+  assert scale.largest > 10 * periodic.largest > 0.0 and scale.unit == ""
+  assert scale.largest == pytest.approx(found.numbers.largest, rel=0.1)
+  assert f"Alone: largest difference {scale.largest:.3g}, median" in str(found)
+  # A hop that is longer than the frame is no config.
+  short = tfspec.SpectrogramConfig(frame_length=64, frame_step=20)
+  long = tfspec.SpectrogramConfig(frame_length=256, frame_step=200)
+  found = {d.field: d.alone for d in tfspec.explain(short, long).fields}
+  assert found["frame_step"] is None and found["frame_length"].note
 
 
 def test_padding_values():

@@ -1,4 +1,4 @@
-"""The options that make a config: a file, and a flag for each field."""
+"""The options that make a config: a file or a preset, and a flag a field."""
 
 import argparse
 import difflib
@@ -12,12 +12,16 @@ from tfspec.config.fields import Field, Group
 
 
 def add(parser: argparse.ArgumentParser, unset: str = "all defaults") -> None:
-  """Adds `--config` and a flag for every field of the config."""
+  """Adds `--config`, `--preset` and a flag for every field of the config."""
   group = parser.add_argument_group(
-    "config", "a file, and fields that replace those of the file"
+    "config", "a file or a preset, and fields that replace those of it"
   )
-  group.add_argument(
+  source = group.add_mutually_exclusive_group()
+  source.add_argument(
     "--config", help=f"a .textproto, .binpb or .json file; unset: {unset}"
+  )
+  source.add_argument(
+    "--preset", help="the name of a front end; tfspec presets lists them"
   )
   group.add_argument(
     "--set",
@@ -43,6 +47,8 @@ def add(parser: argparse.ArgumentParser, unset: str = "all defaults") -> None:
 def config(arguments: argparse.Namespace) -> SpectrogramConfig:
   """Returns the config of a command line."""
   config = SpectrogramConfig()
+  if arguments.preset:
+    config = config_lib.preset(arguments.preset)
   if arguments.config:
     config = config_lib.load_config(arguments.config)
   return fields_lib.replace(config, fields(arguments))

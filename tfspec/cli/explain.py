@@ -15,11 +15,11 @@ def add(commands: Any) -> None:
     help="what makes two spectrograms differ, and by how much",
     description="Exit status 0: the same, 1: different, 2: trouble.",
   )
-  for name in ("a", "b"):
-    command.add_argument(
-      name,
-      help="a config, export, prepared dataset, .keras or .tflite file",
-    )
+  what = "a config, export, prepared dataset, .keras or .tflite file, or preset"
+  command.add_argument("a", help=what)
+  other = command.add_mutually_exclusive_group(required=True)
+  other.add_argument("b", nargs="?", help="another of these")
+  other.add_argument("--against", metavar="B", help="the same")
   command.set_defaults(run=run, trouble=2)
 
 
@@ -27,6 +27,6 @@ def run(arguments: argparse.Namespace) -> int:
   """Runs the command and returns its exit status."""
   from tfspec.verification.explain import explain
 
-  explanation = explain(arguments.a, arguments.b)
+  explanation = explain(arguments.a, arguments.b or arguments.against)
   print(explanation)
   return 0 if explanation.same else 1

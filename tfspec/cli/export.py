@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _source(arguments: argparse.Namespace) -> Any:
   """Returns the Keras model or the config that is to be exported."""
-  given = ["config"] if arguments.config else []
+  given = [k for k in ("config", "preset") if getattr(arguments, k)]
   given += config_options.fields(arguments)
   if arguments.model is None:
     if not given:

@@ -9,11 +9,20 @@ from typing import Any
 
 # A command checks its arguments first, and then imports what needs TensorFlow,
 # whose import takes seconds.
-from tfspec.cli import benchmark, explain, export, logs, plot, prepare, verify
+from tfspec.cli import (
+  benchmark,
+  explain,
+  export,
+  logs,
+  plot,
+  prepare,
+  presets,
+  verify,
+)
 from tfspec.cli.parser import Parser
 from tfspec.version import __version__
 
-_COMMANDS = (prepare, export, verify, explain, plot, benchmark)
+_COMMANDS = (prepare, export, verify, explain, plot, benchmark, presets)
 
 
 def run() -> None:

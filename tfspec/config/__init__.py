@@ -11,6 +11,7 @@ from tfspec.config.config_files import load_config, save_config
 from tfspec.config.deltas import Deltas
 from tfspec.config.filter_bank import FilterBank
 from tfspec.config.normalization import Normalization
+from tfspec.config.preset_list import Preset, preset, presets
 from tfspec.config.spectrogram_config import (
   CHOICES,
   EXECUTION_FIELDS,
@@ -36,9 +37,12 @@ __all__ = [
   "Deltas",
   "FilterBank",
   "Normalization",
+  "Preset",
   "ResolvedConfig",
   "SpectrogramConfig",
   "Stacking",
   "load_config",
+  "preset",
+  "presets",
   "save_config",
 ]

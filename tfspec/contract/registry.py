@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format, text_format
 
-from tfspec.config import MODES, SpectrogramConfig
+from tfspec.config import MODES, SpectrogramConfig, presets
 from tfspec.contract import bounds, oracle, vectors
 from tfspec.proto import spectrogram_config_pb2 as config_pb2
 
@@ -677,6 +677,14 @@ GOLDENS = [
       dtype=dtype,
     )
     for dtype in ("float16", "bfloat16", "float64")
+  ),
+  *(
+    Golden(
+      f"preset_{preset.name}",
+      str(preset.config.to_proto()),
+      shape=(1, preset.values["frame_length"] * 4, 1),
+    )
+    for preset in presets()
   ),
   # Values.
   Golden("floor", "floor: 1e-9 " + _SMALL),

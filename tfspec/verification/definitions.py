@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfspec import errors
-from tfspec.config import SpectrogramConfig, load_config
+from tfspec.config import SpectrogramConfig, load_config, preset, presets
 from tfspec.data import records
 from tfspec.export import litert, sources
 from tfspec.layers import models
@@ -72,8 +72,9 @@ def load(source: Any) -> Definition:
 
   Args:
     source: A `SpectrogramConfig`; a `Spectrogram`; a Keras layer or model with
-      one `STFTSpectrogram`, tfspec's or Keras' own; or the path of a config, an
-      export, a `.tflite` file, a prepared dataset or a `.keras` file.
+      one `STFTSpectrogram`, tfspec's or Keras' own; the path of a config, an
+      export, a `.tflite` file, a prepared dataset or a `.keras` file; or the
+      name of a preset.
 
   Raises:
     TypeError: If it is none of these.
@@ -81,7 +82,11 @@ def load(source: Any) -> Definition:
     OSError: If there is nothing at the path.
   """
   if isinstance(source, files.Path):
-    return _at(files.as_path(source))
+    path = files.as_path(source)
+    names = [preset.name for preset in presets()]
+    if path in names and not files.exists(path):
+      return Definition(f"preset {path}", preset(path), {})
+    return _at(path)
   if isinstance(source, SpectrogramConfig):
     return Definition("SpectrogramConfig", source, {})
   if isinstance(source, Spectrogram):

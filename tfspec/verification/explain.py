@@ -2,13 +2,15 @@
 
 import dataclasses
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfspec.coefficients.rules import brief
-from tfspec.config import Compression, ResolvedConfig
+from tfspec.config import ResolvedConfig
+from tfspec.config import fields as fields_lib
 from tfspec.contract import bounds, vectors
 from tfspec.verification import definitions
 from tfspec.verification.definitions import Definition
@@ -28,17 +30,23 @@ class Difference:
     a: Its value in the first, nothing left to a default.
     b: Its value in the second.
     effect: What that does to the numbers, in a sentence or two.
+    alone: How far the values of the first are from what they are with the value
+      of the second in this field alone; None if that is no config.
   """
 
   field: str
   a: object
   b: object
   effect: str
+  alone: "Numbers | None" = None
 
   def __str__(self) -> str:
-    return f"{self.field}: {brief(self.a)} against {brief(self.b)}. " + (
+    text = f"{self.field}: {brief(self.a)} against {brief(self.b)}. " + (
       self.effect
     )
+    if self.alone is None or self.alone.largest is None:
+      return text
+    return f"{text} Alone: {self.alone}."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +58,7 @@ class Numbers:
   Attributes:
     largest: The largest absolute difference; None if they cannot be compared.
     median: The median of all absolute differences; None likewise.
-    unit: The unit of both.
+    unit: The unit of both, empty for that of normalized values.
     note: Why they cannot be compared, else empty.
   """
 
@@ -64,9 +72,10 @@ class Numbers:
       return f"not compared: {self.note}"
     if not self.largest:
       return "no difference in float64"
+    unit = self.unit and f" {self.unit}"
     return (
-      f"largest difference {self.largest:.3g} {self.unit}, "
-      f"median {self.median:.3g} {self.unit}"
+      f"largest difference {self.largest:.3g}{unit}, "
+      f"median {self.median:.3g}{unit}"
     )
 
 
@@ -77,7 +86,8 @@ class Explanation:
   Attributes:
     a: The first front end: `name`, `config` and trained `kernels`.
     b: The second.
-    fields: The fields in which their definitions differ.
+    fields: The fields in which their definitions differ: first those that
+      change most by themselves.
     execution: The fields in which they compute the numbers otherwise: `engine`,
       `precision`, `trainable`.
     kernels_differ: Whether they multiply with other kernels although their
@@ -125,8 +135,9 @@ def explain(a: Any, b: Any) -> Explanation:
 
   Args:
     a: A `SpectrogramConfig`; a `Spectrogram`; a Keras layer or model with one
-      `STFTSpectrogram`, tfspec's or Keras' own; or the path of a config file,
-      an export, a `.tflite` file, a prepared dataset or a `.keras` file.
+      `STFTSpectrogram`, tfspec's or Keras' own; the path of a config file, an
+      export, a `.tflite` file, a prepared dataset or a `.keras` file; or the
+      name of a preset.
     b: Another of these.
 
   Returns:
@@ -165,7 +176,32 @@ def compare(a: Definition, b: Definition) -> Explanation:
     )
   )
   kernels_differ = not fields and not _kernels_equal(a, b)
+  if not a.kernels and not b.kernels:
+    alone = [
+      dataclasses.replace(d, alone=_alone(d.field, a, b)) for d in fields
+    ]
+    fields = tuple(sorted(alone, key=_largest, reverse=True))
   return Explanation(a, b, fields, execution, kernels_differ, _measure(a, b))
+
+
+def _alone(path: str, a: Definition, b: Definition) -> Numbers | None:
+  """Returns how much one field of `b` changes in `a`, if there may be one."""
+  value: Any = b.config
+  for name in path.split("."):
+    value = getattr(value, name)
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore")  # Of an empty filter.
+      changed = fields_lib.replace(a.config, {path: value})
+  except ValueError:
+    return None
+  return _measure(a, dataclasses.replace(a, config=changed))
+
+
+def _largest(difference: Difference) -> float:
+  """Returns what to sort by: fields without numbers come first."""
+  alone = difference.alone
+  return math.inf if alone is None or alone.largest is None else alone.largest
 
 
 def _kernels_equal(a: Definition, b: Definition) -> bool:
@@ -206,10 +242,7 @@ def _kernels_text(a: Definition, b: Definition) -> str:
 
 def _measure(a: Definition, b: Definition) -> Numbers:
   first, second = a.config.resolved(), b.config.resolved()
-  for kind in (
-    (first.mode, second.mode),
-    (_unit_of(first.compression), _unit_of(second.compression)),
-  ):
+  for kind in ((first.mode, second.mode), (_unit_of(first), _unit_of(second))):
     if kind[0] != kind[1]:
       return Numbers(note=f"{kind[0]!r} against {kind[1]!r}")
   signals = _signals(first, second)
@@ -230,7 +263,9 @@ def _measure(a: Definition, b: Definition) -> Numbers:
   off = np.where(alike, 0.0, bounds.errors(first, values, others))
   unit = {"log": "dB", "angle": "radians"}.get(first.mode, "")
   compression = first.compression
-  if compression is not None and compression.kind != "power":
+  if first.normalization or first.cepstrum:
+    unit = ""
+  elif compression is not None and compression.kind != "power":
     unit = "dB"
     if compression.kind == "log":
       nepers = math.log(compression.base)
@@ -244,13 +279,16 @@ def _measure(a: Definition, b: Definition) -> Numbers:
   return Numbers(float(np.max(off)), float(np.median(off)), unit)
 
 
-def _unit_of(compression: Compression | None) -> str:
+def _unit_of(config: ResolvedConfig) -> str:
   """Returns what the values of two configs must share to be compared."""
-  if compression is None:
-    return "no compression"
-  if compression.kind == "log":
-    return f"log of base {compression.base:.4g}"
-  return compression.kind
+  compression = config.compression
+  unit = "no compression"
+  if compression is not None:
+    unit = compression.kind
+    if unit == "log":
+      unit = f"log of base {compression.base:.4g}"
+  later = ("cepstrum", "normalization", "deltas", "stacking")
+  return ", ".join([unit, *(n for n in later if getattr(config, n))])
 
 
 def _signals(a: ResolvedConfig, b: ResolvedConfig) -> np.ndarray:

@@ -1,0 +1,139 @@
+"""Presets against what their libraries compute, and against exact values."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfspec
+from tests.paths import ROOT
+from tfspec.contract import parity
+from tfspec.contract.registry import Recording
+from tfspec.contract.vectors import golden
+
+_REFERENCES = ROOT / "tests" / "testdata" / "presets"
+_PRESETS = {preset.name: preset for preset in tfspec.presets()}
+# Their libraries are TensorFlow and Keras, which the tests can run.
+_LIVE = ("speech_commands", "keras_mel")
+
+
+def _run(config, dtype=tf.float32):
+  function = tf.function(tfspec.Spectrogram(config))
+  return lambda signals: function(tf.constant(signals, dtype)).numpy()
+
+
+@pytest.mark.parametrize("name", [n for n in _PRESETS if n not in _LIVE])
+def test_preset_is_equal_to_its_library(name):
+  preset = _PRESETS[name]
+  library, expected = parity.references(_REFERENCES, name)
+  signals = parity.clips(_REFERENCES, preset.config.sample_rate_hz)
+  assert {"speech", "silence", "impulse", "dc", "clipped"} <= set(expected)
+  found = parity.measure(
+    preset, library, expected, signals, _run(preset.config)
+  )
+  assert found.ok, found
+  # The test can fail: other values of the same shape are far away.
+  config = preset.config
+  wrong = _run(tfspec.config.fields.replace(config, {"window": "blackman"}))
+  assert not parity.measure(preset, library, expected, signals, wrong).ok
+
+
+@pytest.mark.parametrize("name", ["nemo", "parakeet"])
+def test_what_a_library_makes_of_silence(name):
+  preset = _PRESETS[name]
+  _, expected = parity.references(_REFERENCES, name)
+  assert preset.unlike == ("silence",) and "short" not in expected
+  assert 0.1 < np.max(np.abs(expected["silence"])) < 0.2
+  run = _run(preset.config)
+  assert np.all(run(np.zeros(3200)) == 0.0)
+  assert np.all(run(np.ones(300)) == 0.0)  # One frame.
+
+
+def _measure_live(name, library, run_library, dtype):
+  preset = _PRESETS[name]
+  signals = parity.clips(_REFERENCES, preset.config.sample_rate_hz)
+  if library == "Keras":
+    del signals["short"]  # It refuses clips shorter than half a frame.
+  expected = {clip: run_library(values) for clip, values in signals.items()}
+  run = _run(preset.config, dtype)
+  return parity.measure(preset, library, expected, signals, run)
+
+
+def test_speech_commands_are_the_operations_of_tensorflow():
+  def library(signals):
+    power = tf.raw_ops.AudioSpectrogram(
+      input=signals[:, np.newaxis],
+      window_size=480,
+      stride=160,
+      magnitude_squared=True,
+    )
+    return tf.raw_ops.Mfcc(
+      spectrogram=power,
+      sample_rate=16000,
+      filterbank_channel_count=40,
+      dct_coefficient_count=40,
+    )[0].numpy()
+
+  # They compute in float64.
+  found = _measure_live("speech_commands", "TensorFlow", library, tf.float64)
+  assert found.ok and found.largest < 1e-4, found
+  found = _measure_live("speech_commands", "TensorFlow", library, tf.float32)
+  assert found.most < parity.MOST, found
+
+
+def test_keras_mel_is_the_layer_of_keras():
+  layer = keras.layers.MelSpectrogram()
+
+  def library(signals):
+    return np.asarray(layer(signals[np.newaxis])[0]).T
+
+  found = _measure_live("keras_mel", "Keras", library, tf.float32)
+  assert found.ok, found
+
+
+@pytest.mark.parametrize("offset, name", [(0.001, "yamnet"), (0.01, "vggish")])
+def test_yamnet_and_vggish_are_the_recipe_of_tensorflow(offset, name):
+  signals = parity.clips(_REFERENCES, 16000)["speech"]
+  magnitudes = tf.abs(tf.signal.stft(signals, 400, 160, 512))
+  weights = tf.signal.linear_to_mel_weight_matrix(64, 257, 16000, 125.0, 7500.0)
+  expected = tf.math.log(tf.matmul(magnitudes, weights) + offset).numpy()
+  preset = _PRESETS[name]
+  found = parity.measure(
+    preset,
+    "tf.signal",
+    {"speech": expected},
+    {"speech": signals},
+    _run(preset.config),
+  )
+  assert found.ok, found
+
+
+@pytest.mark.parametrize("name", _PRESETS)
+def test_preset_is_exact_in_float64(name):
+  config = _PRESETS[name].config
+  signals = parity.clips(_REFERENCES, config.sample_rate_hz)["speech"]
+  exact = Recording(
+    name,
+    str(config.to_proto()),
+    dtype="float64",
+    values=signals[np.newaxis, :, np.newaxis],
+  )
+  expected, _ = exact.expected()
+  values = _run(config, tf.float64)(signals)
+  np.testing.assert_allclose(
+    values, expected[0], rtol=1e-9, atol=1e-9 * np.max(np.abs(expected))
+  )
+  own = golden(name, signals, config, {}).values(config)
+  np.testing.assert_allclose(own, expected[0], rtol=1e-9, atol=1e-9)
+
+
+def test_every_preset_says_where_it_comes_from():
+  stored = {path.stem for path in _REFERENCES.glob("*.npz")} - {"signals"}
+  assert stored | set(_LIVE) == set(_PRESETS)
+  for preset in _PRESETS.values():
+    assert preset.source and preset.config.sample_rate_hz
+    for text in (preset.leaves_out, preset.differs):
+      assert not text or text.endswith(".")
+    assert tfspec.preset(preset.name) == preset.config
+  with pytest.raises(ValueError, match="name must be one of .*'wisper'"):
+    tfspec.preset("wisper")
