@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfspec
 from tfspec import (
@@ -308,6 +309,18 @@ def test_a_constant_is_silence_without_dc(engine, level):
   )
   values = tfspec.Spectrogram(config)(np.full([2000], level, np.float32))
   assert np.all(values == np.float32(config.silence))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("engine", ["fft", "kernel"])
+def test_a_clip_that_does_not_vary_is_normalized_to_nothing(
+  engine, jit_compile
+):
+  config = dataclasses.replace(tfspec.preset("nemo"), engine=engine)
+  run = tf.function(tfspec.Spectrogram(config), jit_compile=jit_compile)
+  for samples in (1120, 3200, 47 * 160):
+    # Divided by an epsilon of 1e-5, the rounding of a mean would be 0.1.
+    assert np.max(np.abs(run(np.zeros([samples], np.float32)))) < 1e-6
 
 
 def test_stacks_and_last_frames_are_counted():

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfspec
+from tests import lanes
 from tests.paths import ROOT
 from tfspec.contract import parity
 from tfspec.contract.registry import Recording
@@ -137,3 +138,27 @@ def test_every_preset_says_where_it_comes_from():
     assert tfspec.preset(preset.name) == preset.config
   with pytest.raises(ValueError, match="name must be one of .*'wisper'"):
     tfspec.preset("wisper")
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("name", lanes.every(4, list(_PRESETS)))
+def test_gradients_are_finite(name, jit_compile):
+  config = _PRESETS[name].config
+  spectrogram = tfspec.Spectrogram(config)
+  samples = 3 * config.frame_length
+  random = np.random.default_rng(0)
+  impulse = np.zeros(samples)
+  impulse[samples // 2] = 1.0
+  noise = random.standard_normal(samples)
+  cases = [np.zeros(samples), np.full(samples, 0.5), impulse, noise]
+
+  @tf.function(jit_compile=jit_compile)
+  def gradient(signals):
+    with tf.GradientTape() as tape:
+      tape.watch(signals)
+      values = spectrogram(signals)
+    return tape.gradient(values, signals)
+
+  signals = np.stack(cases).astype(np.float32)[..., np.newaxis]
+  found = gradient(tf.constant(signals)).numpy()
+  assert np.all(np.isfinite(found)) and np.any(found[-1] != 0.0)

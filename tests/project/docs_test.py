@@ -32,6 +32,7 @@ PUBLIC = [
   ),
   *(getattr(tfspec.data, name) for name in tfspec.data.__all__),
   tfspec.layers.STFTSpectrogram,
+  tfspec.layers.Spectrogram,
   tfspec.layers.from_keras,
 ]
 

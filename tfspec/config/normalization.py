@@ -147,13 +147,15 @@ class Normalization(fields.ValueStage):
       return (bound + 4 * unit * (np.abs(values) + np.abs(mean))) / std
     if not len(values):
       return bound
-    # Each of the sums rounds once a frame.
+    # Each of the sums rounds once a frame. The rounding of a first mean, which
+    # is relative to the values, is taken away by a second one.
     terms = (len(values) + 4) * unit
-    size = np.mean(np.abs(values), axis=0)
-    off = bound + np.mean(bound, axis=0) + terms * size
-    off = off + unit * np.abs(values)
+    centred = values - np.mean(values, axis=0)
+    off = bound + np.mean(bound, axis=0) + 2 * unit * np.abs(centred)
+    off = off + terms * np.mean(np.abs(centred), axis=0)
+    off = off + terms**2 * np.mean(np.abs(values), axis=0)
     result = self.apply(values, config)
-    std = self._std(values - np.mean(values, axis=0))
+    std = self._std(centred)
     std_off = self._std(off) + terms * std if self.unit_variance else 0.0
     low = self._divisor(np.maximum(std - std_off, 0.0))
     return (off + np.abs(result) * std_off) / low + 4 * unit * np.abs(result)

@@ -44,7 +44,10 @@ def of_clip(
       total = tf.reduce_sum(terms, axis=-2, keepdims=True)
       return total / tf.cast(tf.maximum(count - less, 1), values.dtype)
 
-    values -= mean(values, 0)
+    # The first mean is rounded. Of a clip that hardly varies, the divisor would
+    # make that large; the second one takes it away.
+    for _ in range(2):
+      values -= mean(values, 0)
     if not unit_variance:
       return values
     variance = mean(tf.square(values), ddof)
