@@ -140,6 +140,7 @@ def transform(
   engine: str = "fft",
   precision: str = "default",
   kernels: Sequence[tf.Tensor] = (),
+  bins: slice = slice(None),
   lengths: tf.Tensor | None = None,
   condition: shape_ops.Condition | None = None,
 ) -> stages.Results:
@@ -161,6 +162,7 @@ def transform(
     kernels: Trained kernels of the kernel engine, `[frame_length, num_bins]`,
       for each of `stages.kernel_parts(stage.needs)` one; or none for the
       Fourier kernels.
+    bins: The bins that the kernel engine computes.
     lengths: Valid samples of each clip, int32 `[batch]`, or None: all.
     condition: What to do with frames before they meet the window; see
       `shape_ops.windowed_frames`.
@@ -190,6 +192,7 @@ def transform(
       both = fourier.fourier_kernels(window, fft_length)
       own = dict(zip(stages.PARTS, both, strict=True))
       matrices = [tf.constant(own[part], signals.dtype) for part in parts]
+    matrices = [matrix[:, bins] for matrix in matrices]
     arguments = signals, matrices, frame_step, inside, precision
     if devices.is_tpu():
       values = tpu.kernel(*arguments, condition)

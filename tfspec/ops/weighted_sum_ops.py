@@ -6,6 +6,10 @@ import tensorflow as tf
 from tfspec.coefficients import filter_banks
 from tfspec.ops.engines import kernel
 
+# Values are cut to those with a weight if these are so few: a cut is a copy,
+# which takes a third of the time of the product of all.
+_SHARE = 0.7
+
 
 def weighted_sums(
   values: tf.Tensor,
@@ -15,7 +19,8 @@ def weighted_sums(
 ) -> tf.Tensor:
   """Returns weighted sums of the values of each frame.
 
-  Values before the first and behind the last weight are not read.
+  Where few values have a weight, those before the first and behind the last one
+  are not read.
 
   Args:
     values: `[..., num_values]`, float32 or float64.
@@ -30,8 +35,10 @@ def weighted_sums(
   """
   with tf.name_scope(name or "weighted_sums"):
     first, last = filter_banks.used_bins(weights)
-    matrix = tf.constant(weights[first:last], values.dtype)
-    values = values[..., first:last]
+    if last - first <= _SHARE * len(weights):
+      weights = weights[first:last]
+      values = values[..., first:last]
+    matrix = tf.constant(weights, values.dtype)
     if precision != "default":
       return kernel.precise_product(values, matrix, precision)
     return tf.tensordot(values, matrix, 1)

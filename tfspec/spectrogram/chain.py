@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
+from tfspec.coefficients import filter_banks
 from tfspec.config import (
   Cepstrum,
   Compression,
@@ -70,6 +71,15 @@ def of(config: ResolvedConfig) -> tuple[OfFrames, list[Operation]]:
   return OfFrames(mode, tuple(found[:count])), found[count:]
 
 
+def bins(config: ResolvedConfig) -> slice:
+  """Returns the bins that the kernel engine computes: no filter uses others."""
+  bank = config.filter_bank
+  # Which bins a "psd" doubles, it must see from the first one.
+  if bank is None or config.engine != "kernel" or config.mode == "psd":
+    return slice(None)
+  return slice(*filter_banks.used_bins(bank.weights(config)))
+
+
 def condition_clip(signals: tf.Tensor, stage: Conditioning | None) -> tf.Tensor:
   """Returns `[..., samples]` as they are padded and cut into frames."""
   if stage is None:
@@ -104,6 +114,8 @@ def _weighted_sums(
   stage: FilterBank | Cepstrum, config: ResolvedConfig
 ) -> list[tuple[bool, Operation]]:
   weights = stage.weights(config)
+  if isinstance(stage, FilterBank):
+    weights = weights[bins(config)]
 
   def add_up(values: tf.Tensor, _: tf.Tensor | None) -> tf.Tensor:
     precision = config.precision

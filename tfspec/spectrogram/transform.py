@@ -39,6 +39,7 @@ def apply(
     engine=config.engine,
     precision=config.precision,
     kernels=[kernel[:, 0, :] for kernel in kernels],
+    bins=chain.bins(config),
     lengths=lengths,
     condition=chain.condition_frames(config.conditioning),
   )
