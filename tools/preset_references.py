@@ -3,8 +3,10 @@
   python3 -m venv libraries
   libraries/bin/pip install -r tools/preset_libraries.txt
   libraries/bin/python tools/preset_references.py
+  .venv/bin/python tools/preset_references.py speech_commands keras_mel
 
-It needs neither tfspec nor TensorFlow. In `tests/testdata/presets/`,
+It takes the names of presets, or none for all but these two, which need
+TensorFlow; it does not need tfspec. In `tests/testdata/presets/`,
 `signals.npz` has the clips of each sample rate, int16; each `PRESET.npz` has
 what a library makes of them, float32 `[num_frames, num_features]`, and in
 `library` its version. A clip that a library refuses is not in it.
@@ -12,6 +14,7 @@ what a library makes of them, float32 `[num_frames, num_features]`, and in
 
 import importlib.metadata
 import pathlib
+import sys
 import wave
 from collections.abc import Callable
 from typing import Any
@@ -226,6 +229,41 @@ def granite_speech() -> Run:
   return lambda s: extract(torch.from_numpy(s))["input_features"][0]
 
 
+def speech_commands() -> Run:
+  """Returns the two operations of TensorFlow, which compute in float64."""
+  import tensorflow as tf
+
+  def run(signals: np.ndarray) -> Any:
+    power = tf.raw_ops.AudioSpectrogram(
+      input=signals[:, np.newaxis],
+      window_size=480,
+      stride=160,
+      magnitude_squared=True,
+    )
+    return tf.raw_ops.Mfcc(
+      spectrogram=power,
+      sample_rate=16000,
+      filterbank_channel_count=40,
+      dct_coefficient_count=40,
+    )[0]
+
+  return run
+
+
+def keras_mel() -> Run:
+  """Returns the layer of Keras."""
+  import keras
+
+  layer = keras.layers.MelSpectrogram()
+
+  def run(signals: np.ndarray) -> Any:
+    if len(signals) <= 1024:
+      raise ValueError("It needs more than half a frame.")
+    return np.asarray(layer(signals[np.newaxis])[0]).T
+
+  return run
+
+
 # Of each preset its sample rate, how to make what computes it, the package, and
 # what that computes with.
 _TRANSFORMERS = ("transformers", "torch")
@@ -310,11 +348,16 @@ PRESETS: dict[str, tuple[int, Callable[[], Run], tuple[str, ...]]] = {
     lambda: of_transformers("Phi4MultimodalFeatureExtractor"),
     _TRANSFORMERS,
   ),
+  "speech_commands": (16000, speech_commands, ("tensorflow",)),
+  "keras_mel": (16000, keras_mel, ("keras", "tensorflow")),
 }
 
 
 def main() -> None:
-  """Writes all files."""
+  """Writes the files."""
+  names = sys.argv[1:]
+  if not names:
+    names = [n for n, (*_, p) in PRESETS.items() if "tensorflow" not in p]
   folder = _DATA / "presets"
   folder.mkdir(parents=True, exist_ok=True)
   lengths = {16000: 400, 22050: 2048, 32000: 1024, 48000: 1024}
@@ -327,7 +370,8 @@ def main() -> None:
       for name, values in named.items()
     },
   )
-  for name, (rate, make, packages) in PRESETS.items():
+  for name in names:
+    rate, make, packages = PRESETS[name]
     run = make()
     outputs = {}
     for clip, values in of_rate[rate].items():

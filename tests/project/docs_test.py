@@ -16,6 +16,7 @@ import tfspec
 from tests import lanes
 from tests.paths import ROOT
 from tfspec.cli import main as cli
+from tfspec.contract import parity
 
 MODULES = sorted(
   module.name
@@ -113,6 +114,26 @@ def test_examples_of_the_litert_page():
   assert len(examples) == 2
   for block in examples:
     exec(compile(block, "litert.md", "exec"), {})
+
+
+@pytest.mark.parametrize("name", ["presets", "coming_from"])
+def test_examples_of_the_pages_on_front_ends(name):
+  examples = blocks("python", (ROOT / f"docs/{name}.md").read_text())
+  assert len(examples) >= (6 if name == "coming_from" else 1)
+  scope = {}
+  for block in examples:
+    exec(compile(block, f"{name}.md", "exec"), scope)
+  if name == "coming_from":
+    np.testing.assert_allclose(scope["found"], scope["expected"], atol=1e-3)
+    assert scope["features"].shape == (3000, 80)
+
+
+def test_page_on_presets_has_all_of_them():
+  text = (ROOT / "docs/presets.md").read_text()
+  rows = re.findall(r"^\| (\w+) \| ([^|]+) \| \d", text, re.MULTILINE)
+  assert [name for name, _ in rows] == [p.name for p in tfspec.presets()]
+  folder = ROOT / "tests/testdata/presets"
+  assert all(parity.references(folder, n)[0] == said for n, said in rows)
 
 
 def test_example_of_the_training_page():

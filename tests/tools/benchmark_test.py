@@ -13,6 +13,7 @@ from tfspec.contract import oracle
 from tools.benchmark import peers, report, suite
 
 _WORK = {
+  "kind": "spectrogram",
   "frame_length": 50,
   "frame_step": 20,
   "fft_length": 64,
@@ -33,7 +34,7 @@ def trial(tmp_path_factory):
     patch.setenv("PYTHONPATH", str(stub.parent))
     results = suite.benchmark(
       folder / "results",
-      works=["W5", "W8"],
+      works=["W5", "W8", "W10", "W11", "W12"],
       peers=["tf.signal", "scipy", "librosa"],
       threads="1",
       rounds=2,

@@ -322,7 +322,8 @@ _PRESETS = (
     "TensorFlow, AudioSpectrogram and Mfcc, as examples/speech_commands sets"
     " them",
     "",
-    "",
+    "The operations compute in float64. In float32 the rounding of a loud"
+    " constant stands far above their floor.",
     _SPEECH
     | _PERIODIC
     | dict(
@@ -339,6 +340,7 @@ _PRESETS = (
       compression=dict(floor=1e-12),
       cepstrum=dict(num_coefficients=40, dct_norm="htk"),
     ),
+    ("dc",),
   ),
   Preset(
     "keras_mel",

@@ -23,6 +23,9 @@ _FRAMES = 1000
 # Greatest relative L2 error with which a run still does the same work.
 _TOLERANCE = 1e-2
 
+# Works whose values are bands or coefficients.
+FRONT_ENDS = ("log_mel", "whisper", "mfcc")
+
 # Calls of less than this are repeated, so that the clock is fine enough.
 _SHORTEST_SECONDS = 0.05
 
@@ -70,8 +73,75 @@ def frames(signals: np.ndarray, work: dict) -> np.ndarray:
   return rows[:, :: work["frame_step"]]
 
 
+def num_bands(work: dict) -> int:
+  """Returns how many filters a front end has."""
+  return 80 if work["kind"] in ("log_mel", "whisper") else 40
+
+
+def sample_rate_hz(work: dict) -> int:
+  """Returns the sample rate of a work: the corpus has 8 kHz."""
+  return 8000 if work["kind"] == "dataset" else 16000
+
+
+def bank(work: dict) -> np.ndarray:
+  """Returns the filters of a front end, float64 `[num_bins, num_bands]`.
+
+  Whisper's are Slaney's, others lie on the scale of HTK.
+  """
+  whisper = work["kind"] == "whisper"
+  rate = sample_rate_hz(work)
+
+  def to_hz(mel: np.ndarray) -> np.ndarray:
+    if not whisper:
+      return 700.0 * np.expm1(mel / 1127.0)
+    return np.where(
+      mel < 15.0, 200.0 * mel / 3.0, 1000.0 * 6.4 ** ((mel - 15.0) / 27.0)
+    )
+
+  top = 1127.0 * math.log1p(rate / 1400.0)
+  if whisper:
+    top = 15.0 + 27.0 * math.log(rate / 2000.0, 6.4)
+  edges = to_hz(np.linspace(0.0, top, num_bands(work) + 2))
+  hertz = np.arange(work["fft_length"] // 2 + 1)[:, np.newaxis]
+  hertz = hertz * rate / work["fft_length"]
+  low, middle, high = edges[:-2], edges[1:-1], edges[2:]
+  rise, fall = (hertz - low) / (middle - low), (high - hertz) / (high - middle)
+  weights = np.maximum(np.minimum(rise, fall), 0.0)
+  return weights * 2.0 / (high - low) if whisper else weights
+
+
+def _front_end(signals: np.ndarray, work: dict) -> np.ndarray:
+  """Returns all frames of a front end, computed in float64."""
+  if work["kind"] == "whisper":
+    half = work["fft_length"] // 2
+    signals = np.pad(signals, [[0, 0], [half, half]], "reflect")
+  rows = frames(signals, work) * window(work)
+  power = np.abs(np.fft.rfft(rows, work["fft_length"])) ** 2
+  bands = np.maximum(power @ bank(work), 1e-10)
+  if work["kind"] == "whisper":
+    logs = np.log10(bands[:, :-1])
+    peak = np.max(logs, axis=(1, 2), keepdims=True)
+    return (np.maximum(logs, peak - 8.0) + 4.0) / 4.0
+  if work["kind"] != "mfcc":
+    return np.log(bands)
+  angles = np.pi / 40 * np.outer(np.arange(40) + 0.5, np.arange(13))
+  scale = np.sqrt([1 / 40] + [2 / 40] * 12)
+  found = [np.log(bands) @ (np.cos(angles) * scale)]
+  for _ in range(2):
+    wide = np.pad(found[-1], [[0, 0], [2, 2], [0, 0]], "edge")
+    slope = 2 * (wide[:, 4:] - wide[:, :-4]) + wide[:, 3:-1] - wide[:, 1:-3]
+    found.append(slope / 10.0)
+  return np.concatenate(found, axis=-1)
+
+
+def unchecked() -> None:
+  """Stands for the values of a run that computes something else."""
+
+
 def expected(signals: np.ndarray, work: dict) -> np.ndarray:
   """Returns the first frames of the spectrogram, computed in float64."""
+  if work["kind"] in FRONT_ENDS or work["mode"] == "log_mel":
+    return _front_end(signals[:_CLIPS], work)[:, :_FRAMES]
   rows = frames(signals[:_CLIPS], work)[:, :_FRAMES] * window(work)
   spectrum = np.fft.rfft(rows, work["fft_length"])
   if work["mode"] == "stft":
@@ -121,7 +191,40 @@ def _missing(work: dict) -> int:
   return work["fft_length"] - work["frame_length"]
 
 
+def _torch_bands(work: dict) -> Run:
+  """Returns the formula of a front end, written with torch."""
+  torch, signals, values = _torch(work)
+  weights = torch.from_numpy(bank(work).astype(np.float32))
+  whisper = work["kind"] == "whisper"
+
+  @torch.inference_mode()
+  def call() -> Any:
+    spectrum = torch.stft(
+      signals,
+      work["fft_length"],
+      work["frame_step"],
+      window=values,
+      center=whisper,
+      return_complex=True,
+    )
+    real, imag = torch.view_as_real(spectrum).unbind(-1)
+    power = (real * real).addcmul_(imag, imag).transpose(-1, -2)
+    bands = (power @ weights).clamp_min_(1e-10)
+    if not whisper:
+      return bands.log_()
+    logs = bands[:, :-1].log10_()
+    peak = logs.amax(dim=(1, 2), keepdim=True)
+    return (torch.maximum(logs, peak - 8.0) + 4.0) / 4.0
+
+  return Run(call, checked, expected(noise(work), work))
+
+
 def _torch_stft(work: dict) -> Makers:
+  if work["kind"] == "mfcc":
+    return {}
+  if work["kind"] in FRONT_ENDS:
+    return {"torch.stft": lambda: _torch_bands(work)}
+
   def make() -> Run:
     torch, signals, values = _torch(work)
 
@@ -146,6 +249,48 @@ def _torch_stft(work: dict) -> Makers:
     return _spectrogram_run(call, work)
 
   return {"torch.stft": make}
+
+
+def _transformers(work: dict) -> Makers:
+  def make() -> Run:
+    import torch
+    import transformers
+
+    torch.set_num_threads(work["threads"])
+    extract = transformers.WhisperFeatureExtractor()
+    signals = noise(work)[0]
+
+    def call() -> np.ndarray:
+      found = extract(signals, sampling_rate=16000, return_tensors="np")
+      return found["input_features"]
+
+    return _spectrogram_run(call, work)
+
+  return {"transformers": make} if work["kind"] == "whisper" else {}
+
+
+def _kaldi(work: dict) -> Makers:
+  def make() -> Run:
+    import kaldi_native_fbank
+
+    options = kaldi_native_fbank.FbankOptions()
+    options.frame_opts.dither = 0.0
+    options.mel_opts.num_bins = 80
+    signals = [32768.0 * clip for clip in noise(work)]
+
+    def call() -> list[Any]:
+      found = []
+      for clip in signals:
+        computer = kaldi_native_fbank.OnlineFbank(options)
+        computer.accept_waveform(16000, clip)
+        computer.input_finished()
+        frames = range(computer.num_frames_ready)
+        found.append([computer.get_frame(i) for i in frames])
+      return found
+
+    return Run(call)  # Other values: with pre-emphasis, and without DC.
+
+  return {"kaldi-native-fbank": make} if work["kind"] == "log_mel" else {}
 
 
 def _torchaudio(work: dict) -> Makers:
@@ -219,10 +364,14 @@ def _turned(torch: Any, work: dict, sine: bool) -> Any:
 
 
 def _librosa(work: dict) -> Makers:
+  if work["kind"] in ("whisper", "mfcc"):
+    return {}
+
   def make() -> Run:
     import librosa
 
     signals, values = _padded_noise(work), _padded_window(work)
+    weights = bank(work).astype(np.float32).T
 
     def call() -> np.ndarray:
       spectrum = librosa.stft(
@@ -232,6 +381,9 @@ def _librosa(work: dict) -> Makers:
         window=values,
         center=False,
       )
+      if work["kind"] == "log_mel":
+        power = spectrum.real**2 + spectrum.imag**2
+        return np.log(np.maximum(weights @ power, 1e-10))
       return _log(spectrum, work)
 
     return _spectrogram_run(call, work)
@@ -289,6 +441,11 @@ def _kapre(work: dict) -> Makers:
   return {"kapre": make}
 
 
+def _of_bins(prepare: Callable[[dict], Makers]) -> Callable[[dict], Makers]:
+  """Returns a peer that does the works alone whose values are bins."""
+  return lambda work: {} if work["kind"] in FRONT_ENDS else prepare(work)
+
+
 def _log(spectrum: np.ndarray, work: dict) -> np.ndarray:
   if work["mode"] == "stft":
     return spectrum
@@ -305,11 +462,13 @@ def _spectrogram_run(call: Callable[[], Any], work: dict) -> Run:
 # Each with the packages whose versions it reports.
 PEERS = {
   "torch.stft": (_torch_stft, ["torch"]),
-  "torchaudio": (_torchaudio, ["torchaudio"]),
+  "torchaudio": (_of_bins(_torchaudio), ["torchaudio"]),
   "librosa": (_librosa, ["librosa"]),
-  "scipy": (_scipy, ["scipy"]),
-  "nnAudio": (_nnaudio, ["nnAudio"]),
-  "kapre": (_kapre, ["kapre"]),
+  "scipy": (_of_bins(_scipy), ["scipy"]),
+  "nnAudio": (_of_bins(_nnaudio), ["nnAudio"]),
+  "kapre": (_of_bins(_kapre), ["kapre"]),
+  "transformers": (_transformers, ["transformers"]),
+  "kaldi-native-fbank": (_kaldi, ["kaldi-native-fbank"]),
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tfspec.storage import files
 from tfspec.view import plot
+from tools.benchmark.peers import FRONT_ENDS
 
 # A work's ratios are to the fastest run whose name starts with one of these,
 # or is "tfspec".
@@ -126,7 +127,8 @@ def _conditions(work: dict) -> str:
     size = f"{work['num_files']} files"
   else:
     size = f"{work['batch']} x {work['samples'] / 16000:g} s at 16 kHz"
-  return f"{size}, {'/'.join(map(str, lengths))}, mode {work['mode']}"
+  what = work["kind"] if work["kind"] in FRONT_ENDS else f"mode {work['mode']}"
+  return f"{size}, {'/'.join(map(str, lengths))}, {what}"
 
 
 def _growth_table(points: list[dict]) -> list[str]:

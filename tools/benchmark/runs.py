@@ -3,6 +3,7 @@
 `python -m tfspec.benchmark_runs` is their worker process.
 """
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfspec import config as config_lib
 from tfspec.coefficients import fourier
 from tfspec.config import SpectrogramConfig
 from tfspec.data.audio import load_wav
@@ -19,14 +21,19 @@ from tfspec.layers import STFTSpectrogram
 from tfspec.ops import shape_ops, spectrum_ops
 from tfspec.spectrogram import Spectrogram
 from tools.benchmark.peers import (
+  FRONT_ENDS,
   Makers,
   Run,
+  bank,
   checked,
   expected,
   frames,
   limit_threads,
   noise,
+  num_bands,
+  sample_rate_hz,
   serve,
+  unchecked,
   window,
 )
 
@@ -41,6 +48,7 @@ def prepare(work: dict) -> Makers:
     "forward": _forwards,
     "step": _steps,
     "dataset": _datasets,
+    **dict.fromkeys(FRONT_ENDS, _front_ends),
   }
   makers = kinds[work["kind"]](work)
   others = {"keras", "tf.signal"}.difference(work["peers"])
@@ -64,6 +72,95 @@ def _spectrograms(work: dict) -> Makers:
   makers["floor: rfft"] = lambda: _rfft_floor(work)
   makers["floor: matmul"] = lambda: _matmul_floor(work)
   return makers
+
+
+def _front_ends(work: dict) -> Makers:
+  """Returns front ends whose values are bands or coefficients."""
+  make = functools.partial(_front_end, work)
+  return {
+    **_graph_and_jit(work, "tfspec fft", lambda: make("fft")),
+    **_graph_and_jit(work, "tfspec kernel", lambda: make("kernel")),
+    **_graph_and_jit(work, "tf.signal", lambda: _recipe_of_bands(work)),
+    **(
+      {}
+      if work["kind"] == "whisper"
+      else _graph_and_jit(work, "keras", lambda: _keras_mel(work), unchecked)
+    ),
+    "floor: rfft": lambda: _rfft_floor(work),
+  }
+
+
+def _front_end(work: dict, engine: str) -> Function:
+  """Returns the front end of tfspec."""
+  if work["kind"] == "whisper":
+    return Spectrogram(
+      dataclasses.replace(config_lib.preset("whisper"), engine=engine)
+    )
+  config = SpectrogramConfig(
+    **(_fields(work) | {"mode": "power"}),
+    engine=engine,
+    sample_rate_hz=sample_rate_hz(work),
+    filter_bank=config_lib.FilterBank(num_bands(work)),
+    compression=config_lib.Compression(),
+  )
+  if work["kind"] == "mfcc":
+    config = dataclasses.replace(
+      config, cepstrum=config_lib.Cepstrum(13), deltas=config_lib.Deltas()
+    )
+  return Spectrogram(config)
+
+
+def _recipe_of_bands(work: dict) -> Function:
+  """Returns what people write who use tf.signal."""
+  weights = tf.constant(bank(work), tf.float32)
+  values = tf.constant(window(work), tf.float32)
+
+  def front_end(signals: tf.Tensor) -> tf.Tensor:
+    signals = signals[..., 0]
+    if work["kind"] == "whisper":
+      half = work["fft_length"] // 2
+      signals = tf.pad(signals, [[0, 0], [half, half]], "REFLECT")
+    spectrum = tf.signal.stft(
+      signals,
+      work["frame_length"],
+      work["frame_step"],
+      work["fft_length"],
+      lambda length, dtype: tf.cast(values, dtype),
+    )
+    power = tf.abs(spectrum) ** 2
+    bands = tf.maximum(tf.tensordot(power, weights, 1), 1e-10)
+    if work["kind"] == "whisper":
+      logs = tf.math.log(bands[:, :-1]) / tf.math.log(10.0)
+      peak = tf.reduce_max(logs, axis=[1, 2], keepdims=True)
+      return (tf.maximum(logs, peak - 8.0) + 4.0) / 4.0
+    logs = tf.math.log(bands)
+    if work["kind"] != "mfcc":
+      return logs
+    cepstra = tf.signal.mfccs_from_log_mel_spectrograms(logs)[..., :13]
+    # They have sqrt(2) times the orthogonal coefficient 0.
+    scale = tf.constant([0.5**0.5] + [1.0] * 12)
+    found = [cepstra * scale]
+    for _ in range(2):
+      wide = tf.pad(found[-1], [[0, 0], [2, 2], [0, 0]], "SYMMETRIC")
+      # The edges repeated, as "SYMMETRIC" does not have them.
+      wide = tf.concat([wide[:, 1:2], wide[:, 1:-1], wide[:, -2:-1]], axis=1)
+      slope = 2 * (wide[:, 4:] - wide[:, :-4]) + wide[:, 3:-1] - wide[:, 1:-3]
+      found.append(slope / 10.0)
+    return tf.concat(found, axis=-1)
+
+  return front_end
+
+
+def _keras_mel(work: dict) -> Function:
+  """Returns the layer of Keras, which pads, takes decibels and limits them."""
+  layer = tf.keras.layers.MelSpectrogram(
+    work["fft_length"],
+    work["frame_step"],
+    work["frame_length"],
+    num_mel_bins=num_bands(work),
+    min_freq=0.0,
+  )
+  return lambda signals: layer(signals[..., 0])
 
 
 def _forwards(work: dict) -> Makers:
@@ -105,7 +202,7 @@ def _graph_and_jit(
   work: dict,
   name: str,
   make: Callable[[], Function],
-  truth: Callable[[], np.ndarray] | None = None,
+  truth: Callable[[], np.ndarray | None] | None = None,
 ) -> Makers:
   def run(jit: bool) -> Run:
     signals = _signals(work["batch"], work["samples"])
@@ -211,8 +308,12 @@ def _datasets(work: dict) -> Makers:
   """Returns whole passes over a corpus, and parts of them as floors."""
   paths = work["files"]
   length, step = work["frame_length"], work["frame_step"]
-  convert = spectrogram_fn(_config(work))
-  recipe = _recipe(work)
+  if work["mode"] == "log_mel":
+    convert = spectrogram_fn(_front_end(work, "fft"))
+    recipe = _recipe_of_bands(work)
+  else:
+    convert = spectrogram_fn(_config(work))
+    recipe = _recipe(work)
   # As many frames as the longest file may have.
   most = max(map(os.path.getsize, paths)) // 2 // step
   shape = (most, work["fft_length"])

@@ -48,13 +48,14 @@ class Work:
   Attributes:
     key: What the option `--works` calls it.
     title: What it is.
-    kind: "spectrogram", "step" (of training), "forward" or "dataset".
+    kind: "spectrogram", "step" (of training), "forward", "dataset", or a front
+      end: "log_mel", "whisper" or "mfcc".
     frame_length: As in the config, like all below.
     frame_step: Samples between the starts of two frames.
     fft_length: Length of the transform.
     batch: Clips at a time.
     seconds: Length of a clip, at 16 kHz.
-    mode: "log" or "stft".
+    mode: "log" or "stft", or of a "dataset" also "log_mel".
   """
 
   key: str
@@ -81,6 +82,10 @@ WORKS = (
   Work("W7", "forward pass of the trainable layer", "forward"),
   Work("W7", "forward pass, short frames", "forward", **_SHORT),
   Work("W8", "dataset.map over files", "dataset", 256, 80, 256),
+  Work("W8", "the same, 40 mel bands", "dataset", 256, 80, 256, mode="log_mel"),
+  Work("W10", "log-mel, 80 bands", "log_mel"),
+  Work("W11", "front end of Whisper", "whisper", 400, 160, 400, 1, 30.0),
+  Work("W12", "13 MFCCs with deltas", "mfcc"),
 )
 KEYS = tuple(dict.fromkeys([*(work.key for work in WORKS), "growth"]))
 
@@ -194,7 +199,8 @@ def _result(
   if is_long or kind == "dataset":
     rounds = min(rounds, max(3, rounds // 3))
   # Only TensorFlow's runs train layers and read datasets.
-  takers = workers if kind == "spectrogram" else workers[:1]
+  alone = kind in ("step", "forward", "dataset")
+  takers = workers[:1] if alone else workers
   runs = _measure(request, takers, rounds)
   if is_long:
     _add_growth_of_the_long(runs, request, takers, rounds)
