@@ -174,6 +174,16 @@ def test_one_of_a_file_and_a_preset(config_file, capsys):
   assert "not allowed with argument" in capsys.readouterr().err
 
 
+def test_filters_are_drawn(tmp_path, capsys):
+  output = tmp_path / "bank.png"
+  arguments = ["--preset=nemo", f"--output={output}"]
+  assert _run("plot", "--filter_bank", *arguments) == 0
+  assert output.stat().st_size and "drew " in capsys.readouterr().out
+  with pytest.raises(SystemExit):
+    _run("plot", *arguments)
+  assert "inputs --filter_bank is required" in capsys.readouterr().err
+
+
 def test_presets_are_listed(capsys):
   assert _run("presets") == 0
   lines = capsys.readouterr().out.splitlines()

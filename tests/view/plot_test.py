@@ -121,12 +121,31 @@ def test_tone_is_in_its_band(drawn):
     [_panel(signals[:, np.newaxis], config)], config, "unused.png"
   )
   axis, bar = drawn[0].axes
-  assert axis.get_ylabel() == "band" and axis.get_ylim() == (-0.5, 8.5)
+  assert axis.get_ylabel() == "peak of the band (Hz)"
+  assert axis.get_ylim() == (-0.5, 8.5)
+  # The middle of the first one is a tenth of half the rate, up to a bin.
+  first = float(axis.get_yticklabels()[0].get_text())
+  assert first == pytest.approx(_RATE / 20, abs=_RATE / 512)
   assert bar.get_ylabel() == "level (dB)"
   image = axis.get_images()[0]
   assert _brightest(image)[1] == pytest.approx(6.0)
   low, high = image.get_clim()
   assert high - low == pytest.approx(80.0)
+
+
+def test_filters_are_drawn_over_their_hertz(drawn):
+  config = tfspec.preset("whisper")
+  plot.plot_filter_bank(config, "unused.png")
+  (axis,) = drawn[0].axes
+  lines = axis.get_lines()
+  assert len(lines) == 80 and axis.get_xlabel() == "frequency (Hz)"
+  weights = config.filter_bank.weights(config)
+  for band in (0, 79):
+    hertz, drawn_weights = lines[band].get_data()
+    np.testing.assert_array_equal(drawn_weights, weights[:, band])
+    assert hertz[-1] == 8000.0
+  with pytest.raises(ValueError, match="filter_bank must be set"):
+    plot.plot_filter_bank(tfspec.SpectrogramConfig(), "unused.png")
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -13,6 +13,8 @@ from tfspec import errors
 from tfspec.config import SpectrogramConfig
 from tfspec.storage import files
 
+_HERTZ = "frequency (Hz)"
+_BAND = "peak of the band (Hz)"
 _LABELS = {
   "log": "log magnitude (nepers)",
   "magnitude": "magnitude",
@@ -67,13 +69,7 @@ def plot(
     ValueError: If a file is no WAV file that the config takes, or gives no
       frame.
   """
-  output = files.check_writable(output, "output")
-  kinds = new_figure((1, 1)).canvas.get_supported_filetypes()
-  if _kind(output) not in kinds:
-    raise ValueError(
-      f"output must end in one of {', '.join(sorted(kinds))}. Got: "
-      f"{files.shown(output)}."
-    )
+  output = _check_picture(output)
   from tfspec.spectrogram import Spectrogram
 
   spectrogram = Spectrogram(config)
@@ -85,6 +81,54 @@ def plot(
     notes += its_notes
   contact_sheet(panels, config, output)
   return notes
+
+
+def plot_filter_bank(config: SpectrogramConfig, output: files.Path) -> None:
+  """Draws the filters of a config: the weight of each bin, one line a band.
+
+  Args:
+    config: A config with a filter bank.
+    output: The picture, a PNG file, or another kind by its ending.
+
+  Raises:
+    ImportError: If matplotlib is not installed.
+    OSError: If the picture cannot be written.
+    ValueError: If the config has no filter bank.
+  """
+  output = _check_picture(output)
+  bank = config.filter_bank
+  if bank is None:
+    raise ValueError("filter_bank must be set to be drawn. Got: None.")
+  config = config.resolved()
+  weights = bank.weights(config)
+  sheet = new_figure((9.0, 3.0))
+  axis = sheet.subplots()
+  axis.plot(_hertz(config), weights, linewidth=0.8)
+  axis.set_xlabel(_HERTZ if config.sample_rate_hz else "bin", fontsize=8)
+  axis.set_ylabel("weight", fontsize=8)
+  axis.set_title(f"{weights.shape[1]} filters", fontsize=9)
+  axis.tick_params(labelsize=7)
+  save(sheet, output)
+
+
+def _hertz(config: SpectrogramConfig) -> np.ndarray:
+  """Returns the frequency of each bin, or its number at an unknown rate."""
+  bins = np.arange(config.num_bins)
+  if config.sample_rate_hz is None:
+    return bins
+  return bins * config.sample_rate_hz / config.resolved().fft_length
+
+
+def _check_picture(output: files.Path) -> str:
+  """Returns where to write a picture, which must be of a known kind."""
+  output = files.check_writable(output, "output")
+  kinds = new_figure((1, 1)).canvas.get_supported_filetypes()
+  if _kind(output) not in kinds:
+    raise ValueError(
+      f"output must end in one of {', '.join(sorted(kinds))}. Got: "
+      f"{files.shown(output)}."
+    )
+  return output
 
 
 def _read(
@@ -240,8 +284,13 @@ def _draw(
   if feature:
     axis.set_ylabel(feature, fontsize=8)
     axis.set_ylim(-0.5, bins - 0.5)
+    if feature == _BAND and config.filter_bank and config.sample_rate_hz:
+      peaks = np.argmax(config.filter_bank.weights(config), axis=0)
+      ticks = np.linspace(0, bins - 1, min(bins, 6)).round().astype(int)
+      hertz = _hertz(config)[peaks[ticks]] * rate / config.sample_rate_hz
+      axis.set_yticks(ticks, [f"{value:.0f}" for value in hertz])
   else:
-    axis.set_ylabel("frequency (Hz)", fontsize=8)
+    axis.set_ylabel(_HERTZ, fontsize=8)
     axis.set_ylim(0, rate / 2)
   axis.tick_params(labelsize=7)
 
@@ -252,7 +301,9 @@ def _feature(config: SpectrogramConfig) -> str:
     return "feature"
   if config.cepstrum:
     return "coefficient"
-  return "band" if config.filter_bank else ""
+  if config.filter_bank is None:
+    return ""
+  return _BAND if config.sample_rate_hz else "band"
 
 
 def _image(values: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
