@@ -208,7 +208,6 @@ FINGERPRINTS = {
   "preset_whisper": "a24da6622c59e919",
   "preset_whisper_large_v3": "0e735361f8bac8d6",
   "preset_kaldi_fbank": "38f4a76e4c5c91e8",
-  "preset_kaldi_mfcc": "601c56a018e155aa",
   "preset_lhotse_fbank": "e756612643fcd4af",
   "preset_ast": "4215687b5b22a016",
   "preset_beats": "4645f743c3819d5a",
@@ -231,4 +230,7 @@ FINGERPRINTS = {
   "preset_lasr": "271233e408432cd2",
   "preset_granite_speech": "d7f87b5daf1ca377",
   "preset_phi4": "44d96aa308bc6765",
+  "cepstrum_energy": "221b4b82e867da67",
+  "cepstrum_energy_kernel": "3979a1a4ef24f905",
+  "preset_kaldi_mfcc": "560f61098dd5fc7c",
 }

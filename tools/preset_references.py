@@ -87,10 +87,6 @@ def _set_bands(options: Any) -> None:
   options.mel_opts.num_bins = 80
 
 
-def _without_energy(options: Any) -> None:
-  options.use_energy = False
-
-
 def torchaudio_kaldi(
   kind: str, gain: float, function: Callable[[Any], Any], **options: Any
 ) -> Run:
@@ -278,7 +274,7 @@ PRESETS: dict[str, tuple[int, Callable[[], Run], tuple[str, ...]]] = {
   ),
   "kaldi_mfcc": (
     16000,
-    lambda: kaldi("Mfcc", _without_energy),
+    lambda: kaldi("Mfcc", lambda options: None),
     ("kaldi_native_fbank",),
   ),
   "lhotse_fbank": (16000, lhotse_fbank, ("lhotse", "torch")),

@@ -407,7 +407,11 @@ def test_proto_formats_keep_the_config():
       peak=10.0,
     ),
     cepstrum=Cepstrum(
-      num_coefficients=12, dct_norm="htk", lifter=22.0, lifter_start=1
+      num_coefficients=12,
+      dct_norm="htk",
+      lifter=22.0,
+      lifter_start=1,
+      energy=True,
     ),
     normalization=Normalization(
       source="clip",

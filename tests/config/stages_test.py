@@ -71,6 +71,7 @@ BAD_STAGES = [
   (Cepstrum, dict(dct_norm="none"), ValueError, ["dct_norm must be one of"]),
   (Cepstrum, dict(lifter=-1.0), ValueError, ["lifter must be in [0, 1e06]"]),
   (Cepstrum, dict(lifter_start=2), ValueError, ["lifter_start must be in [0"]),
+  (Cepstrum, dict(energy=1), TypeError, ["energy must be True or False"]),
   (Normalization, dict(source="batch"), ValueError, ["source must be one of"]),
   (Normalization, dict(mean=()), ValueError, ["mean must have at least one"]),
   (Normalization, dict(std=[1.0, 0.0]), ValueError, ["std must be in [1e-18"]),

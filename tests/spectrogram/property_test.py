@@ -74,6 +74,7 @@ def _stages(draw, config):
         dct_norm=st.sampled_from(["ortho", "htk"]),
         lifter=st.sampled_from([0.0, 22.0]),
         lifter_start=st.integers(0, 1),
+        energy=st.booleans(),
       )
     )
     features = dataclasses.replace(config, **changes).num_features

@@ -7,7 +7,10 @@ import numpy as np
 
 from tfspec.coefficients import cosines
 from tfspec.config import fields
-from tfspec.config.fields import Choice, Integer, Number, declare
+from tfspec.config.fields import Choice, Flag, Integer, Number, declare
+
+# The least energy: the epsilon of float32, as Kaldi has it.
+LEAST_ENERGY = 2.0**-23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +27,10 @@ class Cepstrum(fields.ValueStage):
     lifter: `L` in the weights `1 + L / 2 * sin(pi * n / L)`, in `[0, 1e6]`; 0
       for none.
     lifter_start: The `n` of coefficient 0: 0 (Kaldi) or 1 (librosa).
+    energy: Whether the logarithm of the energy of a frame takes the place of
+      coefficient 0, as in Kaldi: of `max(sum(x**2), 2**-23)`, `x` being the
+      samples after the removal of DC, and before pre-emphasis of the frame and
+      the window.
 
   Raises:
     ValueError: If a value breaks a rule. `SpectrogramConfig` checks the number
@@ -57,6 +64,7 @@ class Cepstrum(fields.ValueStage):
     "Each coefficient changes by a factor of its own.",
     is_inert=lambda stage: stage.lifter == 0.0,
   )
+  energy: bool = declare(False, Flag(), "Coefficient 0 is another value.")
 
   def check(self, config: Any) -> None:
     """Checks the fields beside those of the config."""
@@ -93,8 +101,15 @@ class Cepstrum(fields.ValueStage):
     return self.num_coefficients
 
   def apply(self, values: np.ndarray, config: Any) -> np.ndarray:
-    """Returns the coefficients, `[num_frames, num_coefficients]`."""
-    return values @ self.weights(config)
+    """Returns the coefficients, `[num_frames, num_coefficients]`.
+
+    With `energy` the values have a column more, `log_energy`.
+    """
+    if not self.energy:
+      return values @ self.weights(config)
+    result = values[:, :-1] @ self.weights(config)
+    result[:, 0] = values[:, -1]
+    return result
 
   def bound(
     self, values: np.ndarray, bound: np.ndarray, unit: float, config: Any
@@ -104,5 +119,35 @@ class Cepstrum(fields.ValueStage):
     The terms cancel out, so that rounding is relative to their magnitudes.
     """
     weights = np.abs(self.weights(config))
+    inputs = slice(None, len(weights))
     terms = len(weights) + 2
-    return bound @ weights + terms * unit * (np.abs(values) @ weights)
+    size = np.abs(values[:, inputs]) @ weights
+    result = bound[:, inputs] @ weights + terms * unit * size
+    if self.energy:
+      result[:, 0] = bound[:, -1]
+    return result
+
+
+def log_energy(
+  energies: np.ndarray, unit: float
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the logarithms of energies, and how far they may be off.
+
+  Args:
+    energies: `[num_frames, 2]`: the sum of the squares of a frame, and that
+      before the removal of DC, whose rounding is relative to it.
+    unit: See `ValueStage.bound`.
+
+  Returns:
+    Two arrays `[num_frames, 1]`.
+  """
+  exact, before = energies[:, :1], energies[:, 1:]
+  # Each sample is off by some units of what it was, as is each square.
+  off = 8 * unit * np.sqrt(before)
+  off = 2 * np.sqrt(exact) * off + np.square(off) + 512 * unit * exact
+  low, middle, high = (
+    np.log(np.maximum(value, LEAST_ENERGY))
+    for value in (exact - off, exact, exact + off)
+  )
+  rounding = 8 * unit * (1.0 + np.abs(middle))
+  return middle, np.maximum(high - middle, middle - low) + rounding

@@ -187,12 +187,10 @@ _PRESETS = (
   ),
   Preset(
     "kaldi_mfcc",
-    "Kaldi, compute-mfcc-feats --use-energy=false --dither=0;"
-    " kaldi-native-fbank, OnlineMfcc",
-    f"{_DITHER} --use-energy=true: the logarithm of the energy in the place of"
-    " coefficient 0.",
+    "Kaldi, compute-mfcc-feats --dither=0; kaldi-native-fbank, OnlineMfcc",
+    _DITHER,
     "",
-    _MFCC,
+    _MFCC | dict(cepstrum=_MFCC["cepstrum"] | dict(energy=True)),
   ),
   Preset(
     "lhotse_fbank",

@@ -17,7 +17,7 @@ import numpy as np
 
 from tfspec.coefficients import framing, rules, windows
 from tfspec.config import fields, messages
-from tfspec.config.cepstrum import Cepstrum
+from tfspec.config.cepstrum import LEAST_ENERGY, Cepstrum
 from tfspec.config.compression import Compression
 from tfspec.config.conditioning import Conditioning
 from tfspec.config.deltas import Deltas
@@ -300,6 +300,11 @@ class SpectrogramConfig:
     """Whether a stage takes the values of the mode without a floor."""
     return any(stage.OF_POWER for stage in self.stages)
 
+  @property
+  def has_energy(self) -> bool:
+    """Whether the cepstrum needs the energy of frames."""
+    return self.cepstrum is not None and self.cepstrum.energy
+
   def resolved(self) -> ResolvedConfig:
     """Returns the same config with nothing left to a default."""
     # Not the constructor: that would check this valid config again.
@@ -381,6 +386,9 @@ class SpectrogramConfig:
     frames = 1 if self.stacking is None else self.stacking.size
     values = np.full([frames, self.features_before(self.stages[0])], value)
     for stage in config.stages:
+      if stage is config.cepstrum and config.has_energy:
+        least = np.full([len(values), 1], math.log(LEAST_ENERGY))
+        values = np.concatenate([values, least], axis=1)
       values = stage.apply(values, config)
     found = tuple(values[0].tolist())
     return found if any(v != found[0] for v in found) else found[0]

@@ -95,8 +95,11 @@ def load(
     )
   goldens = []
   names = transform.kernel_parts(config.mode)
+  names += ("energy",) if config.has_energy else ()
   for clip, signals in clips(config).items():
-    shape = (config.num_transformed(len(signals)), config.num_bins)
+    frames = config.num_transformed(len(signals))
+    shapes = {name: (frames, config.num_bins) for name in names}
+    shapes["energy"] = (frames, 2)
     keys = {part: f"{clip}/{part}" for part in names}
     parts = {part: arrays[key] for part, key in keys.items() if key in arrays}
     samples = arrays.get(f"{clip}/signals")
@@ -104,7 +107,7 @@ def load(
       samples is None
       or not np.array_equal(samples, signals)
       or len(parts) < len(names)
-      or any(values.shape != shape for values in parts.values())
+      or any(values.shape != shapes[n] for n, values in parts.items())
       or not all(np.all(np.isfinite(values)) for values in parts.values())
     ):
       raise ValueError(

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfspec.config import ResolvedConfig, SpectrogramConfig
+from tfspec.config import ResolvedConfig, SpectrogramConfig, cepstrum
 
 # Relative L2 error of the real and imaginary parts of a frame, at most, before
 # they are rounded to the dtype. The short dtypes are computed in float32.
@@ -111,11 +111,15 @@ def values(parts: dict[str, np.ndarray], config: ResolvedConfig) -> np.ndarray:
 
   Args:
     parts: Exact "real" and "imag" parts, `[num_frames, num_bins]`; modes "real"
-      and "imag" may leave out the other.
+      and "imag" may leave out the other. With energy also "energy"; see
+      `cepstrum.log_energy`.
     config: The config.
   """
   found = mode_values(parts, config)
   for stage in config.stages:
+    if stage is config.cepstrum and config.has_energy:
+      energy, _ = cepstrum.log_energy(parts["energy"], 0.0)
+      found = np.concatenate([found, energy], axis=1)
     found = stage.apply(found, config)
   return found
 
@@ -182,8 +186,13 @@ def tolerance(
   wide = "float64" if dtype == "float64" else "float32"
   found = mode_values(parts, config)
   bound = _mode_tolerance(config, found, parts, dtype, cancelled)
+  unit = _ROUNDING[wide] / 8
   for stage in config.stages:
-    bound = stage.bound(found, bound, _ROUNDING[wide] / 8, config)
+    if stage is config.cepstrum and config.has_energy:
+      energy, off = cepstrum.log_energy(parts["energy"], unit)
+      found = np.concatenate([found, energy], axis=1)
+      bound = np.concatenate([bound, off], axis=1)
+    bound = stage.bound(found, bound, unit, config)
     found = stage.apply(found, config)
   rounding = _ROUNDING[dtype] * np.abs(found)
   return bound + rounding + _SMALLEST[dtype]
@@ -197,7 +206,7 @@ def _mode_tolerance(
   cancelled: np.ndarray | None,
 ) -> np.ndarray:
   """Returns how far the values of the mode may be off before the rounding."""
-  power = sum(np.square(values) for values in parts.values())
+  power = sum(np.square(v) for k, v in parts.items() if k != "energy")
   norm = np.sqrt(np.sum(power, axis=-1, keepdims=True))
   if cancelled is not None:
     norm = norm + np.sqrt(config.fft_length / 2.0) * cancelled

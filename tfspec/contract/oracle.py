@@ -179,8 +179,31 @@ def mode(
   return np.concatenate([spectrum.real, spectrum.imag], axis=1)
 
 
+def log_energy(
+  signals: np.ndarray,
+  frame_length: int,
+  frame_step: int,
+  padding: str,
+  pad_mode: str | None = None,
+  pad_value: float | None = None,
+  fields: dict[str, Any] | None = None,
+) -> np.ndarray:
+  """Returns the logarithm of the energy of each frame of `[samples]`."""
+  fields = fields or {}
+  signals = fields.get("gain", 1.0) * signals
+  if fields.get("preemphasis_of") == "PREEMPHASIS_OF_CLIP":
+    signals = emphasised(signals, fields)
+  rows = frames(signals, frame_length, frame_step, padding, pad_mode, pad_value)
+  if fields.get("remove_dc"):
+    rows = rows - np.sum(rows, axis=1, keepdims=True) / frame_length
+  return np.log(np.maximum(np.sum(rows**2, axis=1), 2.0**-23))
+
+
 def stages(
-  values: np.ndarray, config: dict[str, Any], fft_length: int
+  values: np.ndarray,
+  config: dict[str, Any],
+  fft_length: int,
+  energy: np.ndarray,
 ) -> np.ndarray:
   """Returns what the stages of a config make of the values of its mode.
 
@@ -188,6 +211,7 @@ def stages(
     values: `[num_frames, num_bins]`.
     config: The config as JSON has it.
     fft_length: Samples in the transform.
+    energy: The logarithm of the energy of each frame, `[num_frames]`.
   """
   if "filter_bank" in config:
     rate = config.get("sample_rate_hz", 0)
@@ -197,6 +221,8 @@ def stages(
     values = compressed(values, config["compression"], is_magnitude)
   if "cepstrum" in config:
     values = cosines(values, config["cepstrum"])
+    if config["cepstrum"].get("energy"):
+      values[:, 0] = energy
   if "normalization" in config:
     values = normalized(values, config["normalization"])
   if "deltas" in config:

@@ -87,10 +87,26 @@ class Golden:
         values = oracle.mode(
           spectrum, config.mode, config.fft_length, config.least
         )
-        values = oracle.stages(values, fields, config.fft_length)
+        energy = oracle.log_energy(
+          channel,
+          config.frame_length,
+          config.frame_step,
+          config.padding,
+          config.pad_mode,
+          config.pad_value,
+          fields.get("conditioning"),
+        )
+        values = oracle.stages(
+          values, fields, config.fft_length, energy[: len(values)]
+        )
+        parts = {"real": spectrum.real, "imag": spectrum.imag}
+        if config.has_energy:
+          parts["energy"] = vectors.golden("", channel, config, {}).parts[
+            "energy"
+          ]
         tolerance = bounds.tolerance(
           config,
-          {"real": spectrum.real, "imag": spectrum.imag},
+          parts,
           self.dtype,
           vectors.cancelled(channel, config),
         )
@@ -611,6 +627,19 @@ GOLDENS = [
         _BANK_OF_POWER
         + "data_format: DATA_FORMAT_CHANNELS_FIRST engine: ENGINE_KERNEL "
         + _SMALL,
+      ),
+      (
+        "energy",
+        "energy: true num_coefficients: 4",
+        _BANK_OF_POWER + "conditioning { remove_dc: true preemphasis: 0.97 } "
+        "padding: PADDING_HOP_CENTER " + _SMALL,
+      ),
+      (
+        "energy_kernel",
+        "energy: true num_coefficients: 4 lifter: 5",
+        _BANK_OF_POWER + "engine: ENGINE_KERNEL padding: PADDING_SAME "
+        "conditioning { gain: 4 preemphasis: 0.5 "
+        "preemphasis_of: PREEMPHASIS_OF_CLIP } deltas { order: 1 } " + _SMALL,
       ),
       (
         "lifter_start",

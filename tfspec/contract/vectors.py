@@ -22,7 +22,8 @@ class GoldenVector:
     name: What the clip is.
     signals: Float32 `[samples]`.
     parts: "real" and "imag" parts, float64 `[num_frames, num_bins]`; modes
-      "real" and "imag" have one of them.
+      "real" and "imag" have one of them. With energy also "energy",
+      `[num_frames, 2]`.
   """
 
   name: str
@@ -106,6 +107,8 @@ def golden(
     frames = _frames(signals, config)
   else:
     frames = _frames(config.conditioning.of_clip(signals), config)
+  energies = energy(frames, config)
+  if config.conditioning is not None:
     frames = config.conditioning.of_frames(frames)
   if kernels:
     parts = {
@@ -116,7 +119,18 @@ def golden(
     spectra = np.fft.rfft(frames * config.window_values(), config.fft_length)
     both = {"real": spectra.real, "imag": spectra.imag}
     parts = {part: both[part] for part in transform.kernel_parts(config.mode)}
+  if config.has_energy:
+    parts["energy"] = energies
   return GoldenVector(name, signals.astype(np.float32), parts)
+
+
+def energy(frames: np.ndarray, config: ResolvedConfig) -> np.ndarray:
+  """Returns the energies of frames that are cut; see `cepstrum.log_energy`."""
+  own = frames
+  if config.conditioning is not None and config.conditioning.remove_dc:
+    own = frames - np.mean(frames, axis=-1, keepdims=True)
+  sums = [np.sum(np.square(f), axis=-1) for f in (own, frames)]
+  return np.stack(sums, axis=-1)
 
 
 def cancelled(

@@ -1,8 +1,52 @@
-"""Frames and their neighbours: slopes and stacks."""
+"""Frames beside the transform: energies, slopes and stacks."""
+
+import math
 
 import tensorflow as tf
 
 from tfspec.ops import shape_ops
+from tfspec.ops.engines import fft
+
+
+def log_energy(
+  signals: tf.Tensor,
+  frame_length: int,
+  frame_step: int,
+  least: float = 2.0**-23,
+  condition: shape_ops.Condition | None = None,
+  name: str | None = None,
+) -> tf.Tensor:
+  """Returns the logarithm of the sum of the squares of each frame.
+
+  Args:
+    signals: `[..., samples]`, padded; float32 or float64.
+    frame_length: Samples in a frame.
+    frame_step: Samples between the starts of two frames.
+    least: The smallest sum.
+    condition: What to do with frames before; see `shape_ops.windowed_frames`.
+    name: Name scope of the operation.
+
+  Returns:
+    `[..., num_frames, 1]`.
+  """
+
+  def of_frames(frames: tf.Tensor) -> tuple[tf.Tensor]:
+    energy = tf.reduce_sum(tf.square(frames), axis=-1, keepdims=True)
+    # To the bit what a config calls silence.
+    silence = tf.constant(math.log(least), energy.dtype)
+    logs = tf.math.log(tf.maximum(energy, 0.5 * least))
+    return (tf.maximum(logs, silence),)
+
+  with tf.name_scope(name or "log_energy"):
+    (values,) = fft.of_frames(
+      of_frames,
+      signals,
+      tf.ones([frame_length], signals.dtype),
+      frame_step,
+      frame_length,
+      condition,
+    )
+    return values
 
 
 def deltas(

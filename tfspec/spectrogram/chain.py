@@ -18,6 +18,7 @@ from tfspec.config import (
   ResolvedConfig,
   Stacking,
 )
+from tfspec.config.cepstrum import LEAST_ENERGY
 from tfspec.config.fields import Stage
 from tfspec.ops import (
   compression_ops,
@@ -57,11 +58,22 @@ class OfFrames:
     return (values,)
 
 
-def of(config: ResolvedConfig) -> tuple[OfFrames, list[Operation]]:
-  """Returns the stage that follows an engine, and what is left for the clip."""
+def of(
+  config: ResolvedConfig, energy: Callable[[], tf.Tensor]
+) -> tuple[OfFrames, list[Operation]]:
+  """Returns the stage that follows an engine, and what is left for the clip.
+
+  Args:
+    config: The config.
+    energy: Returns `log_energy` of the clip.
+  """
   operations: list[tuple[bool, Operation]] = []
   for stage in config.stages:
     operations += _OPERATIONS[type(stage)](stage, config)
+    if stage is config.cepstrum and config.has_energy:
+      operations.append(
+        (False, lambda v, _: tf.concat([energy(), v[..., 1:]], axis=-1))
+      )
   count = next(
     (i for i, (is_of_frames, _) in enumerate(operations) if not is_of_frames),
     len(operations),
@@ -108,6 +120,24 @@ def condition_frames(stage: Conditioning | None) -> shape_ops.Condition | None:
     return frames
 
   return condition
+
+
+def log_energy(signals: tf.Tensor, config: ResolvedConfig) -> tf.Tensor:
+  """Returns the logarithm of the energy of frames, `[..., num_frames, 1]`.
+
+  Args:
+    signals: `[..., samples]`, conditioned and padded.
+    config: The config.
+  """
+  stage = config.conditioning
+  removes_dc = stage is not None and stage.remove_dc
+  return frame_ops.log_energy(
+    signals,
+    config.frame_length,
+    config.frame_step,
+    LEAST_ENERGY,
+    conditioning_ops.remove_dc if removes_dc else None,
+  )
 
 
 def _weighted_sums(

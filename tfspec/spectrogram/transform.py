@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tfspec.coefficients import fourier, framing
 from tfspec.config import ResolvedConfig, SpectrogramConfig
-from tfspec.ops import stages, stft_ops
+from tfspec.ops import padding_ops, stages, stft_ops
 from tfspec.spectrogram import chain
 
 
@@ -25,9 +25,24 @@ def apply(
     lengths: Valid samples of each clip, int32 `[batch]`, or None: all.
   """
   config = config.resolved()
-  of_frames, of_clip = chain.of(config)
+  signals = chain.condition_clip(signals, config.conditioning)
+
+  def energy() -> tf.Tensor:
+    padded = padding_ops.pad(
+      signals,
+      config.frame_length,
+      config.frame_step,
+      config.padding,
+      config.pad_mode,
+      config.pad_value,
+      lengths,
+      config.drop_last_frame,
+    )
+    return chain.log_energy(padded, config)
+
+  of_frames, of_clip = chain.of(config, energy)
   (values,) = stft_ops.transform(
-    chain.condition_clip(signals, config.conditioning),
+    signals,
     of_frames,
     config.window_values(),
     config.frame_step,

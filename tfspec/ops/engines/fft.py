@@ -1,6 +1,7 @@
 """The engine that transforms each frame by a fast Fourier transform."""
 
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -45,21 +46,47 @@ def fft(
     return stages.of_parts(stage, [_PARTS[part](spectrum) for part in parts])
 
   with tf.name_scope(name or "fft"):
-    *leading, samples = shape_ops.dims(signals)
-    maximum = max if isinstance(samples, int) else tf.maximum
-    frame_length = window.shape[0]
-    num_frames = framing.num_frames(
-      samples, frame_length, frame_step, "valid", maximum
+    return of_frames(
+      transform, signals, window, frame_step, fft_length, condition
     )
-    results = blockwise.in_blocks(
-      transform,
-      tf.reshape(signals, [math.prod(leading), samples]),
-      window,
-      frame_step,
-      fft_length,
-      num_frames,
-      condition,
-    )
-    return tuple(
-      tf.reshape(r, [*leading, num_frames, r.shape[-1]]) for r in results
-    )
+
+
+def of_frames(
+  function: Callable[[tf.Tensor], stages.Results],
+  signals: tf.Tensor,
+  window: tf.Tensor,
+  frame_step: int,
+  padded_length: int,
+  condition: shape_ops.Condition | None = None,
+) -> stages.Results:
+  """Computes a function of each frame, in blocks.
+
+  Args:
+    function: Turns frames `[..., padded_length]` into tensors
+      `[..., features]`.
+    signals: `[..., samples]`, float32 or float64.
+    window: `[frame_length]`, of the dtype of `signals`.
+    frame_step: Samples between the starts of two frames.
+    padded_length: The number of samples to which frames are padded with zeros.
+    condition: See `fft`.
+
+  Returns:
+    The results, each `[..., num_frames, features]`.
+  """
+  *leading, samples = shape_ops.dims(signals)
+  maximum = max if isinstance(samples, int) else tf.maximum
+  num_frames = framing.num_frames(
+    samples, window.shape[0], frame_step, "valid", maximum
+  )
+  results = blockwise.in_blocks(
+    function,
+    tf.reshape(signals, [math.prod(leading), samples]),
+    window,
+    frame_step,
+    padded_length,
+    num_frames,
+    condition,
+  )
+  return tuple(
+    tf.reshape(r, [*leading, num_frames, r.shape[-1]]) for r in results
+  )
