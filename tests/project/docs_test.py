@@ -34,6 +34,7 @@ PUBLIC = [
   *(getattr(tfspec.data, name) for name in tfspec.data.__all__),
   tfspec.layers.STFTSpectrogram,
   tfspec.layers.Spectrogram,
+  tfspec.layers.MelSpectrogram,
   tfspec.layers.from_keras,
 ]
 
