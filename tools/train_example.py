@@ -34,6 +34,8 @@ _FIRST_RATE = 2e-3
 # The gradient of a logarithm is up to 1 / floor. At the default floor it is
 # mostly that of the weakest bins, which are rounding errors.
 _FLOOR = 1e-3
+FRONT_ENDS = ("log", "log_mel")
+_BANDS = 40
 _ANSWERS = 50  # Held-out files that are sent to the exported model.
 
 
@@ -58,28 +60,41 @@ class Result:
     return self.answers[kind] == self.held_out.labels
 
 
-def front_end() -> tfspec.layers.STFTSpectrogram:
-  """Returns the layer, its kernels fixed at the Fourier transform."""
+def front_end(kind: str = "log") -> tfspec.layers.STFTSpectrogram:
+  """Returns the layer, its kernels fixed at the Fourier transform.
+
+  Args:
+    kind: One of `FRONT_ENDS`: the logarithm of all bins, or of mel bands.
+  """
+  values = dict(mode="log", floor=_FLOOR)
+  if kind == "log_mel":
+    values = dict(
+      mode="power",
+      filter_bank=tfspec.FilterBank(_BANDS),
+      compression=tfspec.Compression(floor=_FLOOR**2),
+    )
   return tfspec.layers.STFTSpectrogram(
-    "log",
     frame_length=200,
     frame_step=80,
     fft_length=256,
     sample_rate_hz=RATE_HZ,
-    floor=_FLOOR,
     trainable=False,
     name="spectrogram",
+    **values,
   )
 
 
-def make_model() -> keras.Model:
+def make_model(kind: str = "log") -> keras.Model:
   """Returns the model: signals and lengths in, probabilities out.
 
   It takes clips of any length; only training needs them to be alike.
+
+  Args:
+    kind: See `front_end`.
   """
   signals = keras.Input((None, 1), name="signals")
   lengths = keras.Input((), dtype="int32", name="lengths")
-  frames, count = front_end()(signals, lengths)
+  frames, count = front_end(kind)(signals, lengths)
   values = keras.layers.BatchNormalization()(frames)
   for filters in (48, 64):
     # Zeros on both sides by hand, the same for all lengths, and enough for a
@@ -226,7 +241,9 @@ def check_answers(
   return largest
 
 
-def compare(clips: Clips, seed: int, epochs: int, rate: float) -> Result:
+def compare(
+  clips: Clips, seed: int, epochs: int, rate: float, kind: str = "log"
+) -> Result:
   """Trains a model, then on with its kernels fixed and, again, trainable.
 
   Args:
@@ -234,21 +251,22 @@ def compare(clips: Clips, seed: int, epochs: int, rate: float) -> Result:
     seed: Of the split, the initial weights and the order of the clips.
     epochs: Passes before, and passes after.
     rate: Learning rate after.
+    kind: See `front_end`.
   """
   training, held_out = prompts.split(clips, seed)
   keras.utils.set_random_seed(seed)
-  first = make_model()
+  first = make_model(kind)
   fit(first, training, _FIRST_RATE, epochs, seed, f"seed {seed}, first")
   found, models = {}, {}
-  for kind in KINDS:
+  for kernels in KINDS:
     keras.utils.set_random_seed(seed)
-    models[kind] = model = keras.models.clone_model(first)
+    models[kernels] = model = keras.models.clone_model(first)
     model.set_weights(first.get_weights())
-    model.get_layer("spectrogram").trainable = kind == "trainable"
-    name = f"seed {seed}, {kind} kernels"
+    model.get_layer("spectrogram").trainable = kernels == "trainable"
+    name = f"seed {seed}, {kernels} kernels"
     fit(model, training, rate, epochs, seed, name)
-    found[kind] = answers(model, held_out)
-    right = found[kind] == held_out.labels
+    found[kernels] = answers(model, held_out)
+    right = found[kernels] == held_out.labels
     _say(f"{name}, held out: {accuracy(right)}")
   return Result(seed, held_out, found, models["trainable"])
 
@@ -282,6 +300,7 @@ def run(
   seeds: Sequence[int],
   epochs: int,
   rate: float,
+  kind: str = "log",
 ) -> dict[str, float | bool | None]:
   """Trains, saves, exports, serves, verifies and draws.
 
@@ -291,6 +310,7 @@ def run(
     seeds: Of the split, the initial weights and the order of the clips.
     epochs: Passes before the kernels train, and passes after.
     rate: Learning rate after.
+    kind: See `front_end`.
 
   Returns:
     "verified", whether `tfspec.verify` passed; "difference", the largest one
@@ -305,13 +325,13 @@ def run(
     f"{len(clips)} clips; left out: "
     + ", ".join(f"{count} ({why})" for why, count in left_out.items())
   )
-  results = [compare(clips, seed, epochs, rate) for seed in seeds]
+  results = [compare(clips, seed, epochs, rate, kind) for seed in seeds]
   results[0].model.save(output / "model.keras")
   lines = list(table(results))
   (output / "accuracy.md").write_text("\n".join(lines) + "\n")
   # From here on the file is all that is left of the training.
   model = keras.saving.load_model(output / "model.keras", compile=False)
-  before = trained_kernels.kernels_of(front_end())
+  before = trained_kernels.kernels_of(front_end(kind))
   after = trained_kernels.kernels_of(model.get_layer("spectrogram"))
   trained_kernels.draw(before, after, output / "kernels.png")
   far = [trained_kernels.heard_far(kernels) for kernels in (before, after)]
@@ -381,6 +401,13 @@ def main() -> None:
     type=float,
     default=3e-5,
     help="Learning rate while the kernels train.",
+  )
+  parser.add_argument(
+    "--front_end",
+    dest="kind",
+    choices=FRONT_ENDS,
+    default="log",
+    help="The logarithm of all bins, or of mel bands.",
   )
   logging.set_verbosity(logging.ERROR)  # TensorFlow tells what it saves.
   found = run(**vars(parser.parse_args()))

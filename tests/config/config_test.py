@@ -415,8 +415,6 @@ def test_proto_formats_keep_the_config():
     ),
     normalization=Normalization(
       source="clip",
-      mean=(1.5,) * 12,
-      std=2.0,
       unit_variance=False,
       ddof=1,
       epsilon=1e-3,
@@ -430,16 +428,18 @@ def test_proto_formats_keep_the_config():
   bare = dataclasses.replace(config, floor=0.1, **none)
   table = FilterBank(table=np.eye(3))
   plain = dict(cepstrum=None, normalization=None)
+  constants = Normalization(mean=(1.5,) * 12, std=2.0)
   for each in (
     config,
     bare,
+    dataclasses.replace(config, normalization=constants),
     dataclasses.replace(config, filter_bank=table, **plain),
     dataclasses.replace(config, compression=Compression()),
   ):
     _check_stored(each)
   # All fields are at other than their defaults, so that none can be forgotten.
   found = {}
-  for one in (bare, config, table):
+  for one in (bare, config, table, constants):
     for field, value, _ in fields.leaves(one):
       if value != field.default:
         found[field.path] = value

@@ -73,8 +73,9 @@ BAD_STAGES = [
   (Cepstrum, dict(lifter_start=2), ValueError, ["lifter_start must be in [0"]),
   (Cepstrum, dict(energy=1), TypeError, ["energy must be True or False"]),
   (Normalization, dict(source="batch"), ValueError, ["source must be one of"]),
+  (Normalization, dict(mean=[1, [2]]), TypeError, ["mean must be a number"]),
   (Normalization, dict(mean=()), ValueError, ["mean must have at least one"]),
-  (Normalization, dict(std=[1.0, 0.0]), ValueError, ["std must be in [1e-18"]),
+  (Normalization, dict(std=[1.0, 0.0]), ValueError, ["std must be in [1e-09"]),
   (
     Normalization,
     dict(std="one"),
@@ -158,6 +159,27 @@ def test_every_field_of_a_stage_has_a_bad_value():
     (
       dict(normalization=Normalization(mean=(1.0, 2.0))),
       ["normalization.mean must be one number, or one for each", "80", "2"],
+    ),
+    (
+      dict(normalization=Normalization("clip", mean=1.0)),
+      ["normalization.mean and normalization.std must be left out", "=1.0"],
+    ),
+    (
+      dict(stacking=Stacking(1, 1)),
+      ["stacking must put frames together or leave some out", "size=1"],
+    ),
+    (
+      dict(compression=Compression("power", floor=1e18, exponent=10.0)),
+      ["compression.floor ** compression.exponent must be in", "1e+18", "10"],
+    ),
+    (
+      dict(
+        mode="stft",
+        fft_length=1 << 17,
+        filter_bank=None,
+        stacking=Stacking(100, 1),
+      ),
+      ["num_features must be at most 4194304", "13107400"],
     ),
     (
       dict(mode="angle", filter_bank=None, deltas=Deltas()),

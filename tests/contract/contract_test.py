@@ -10,8 +10,9 @@ import tensorflow as tf
 
 import tfspec
 from tests import lanes
-from tfspec.contract import bounds
+from tfspec.contract import bounds, vectors
 from tfspec.contract.registry import GOLDENS, in_dtype, xla_lacks
+from tfspec.spectrogram import layouts
 from tools.accuracy import DTYPES, ENGINES
 
 MODES = tfspec.config.MODES
@@ -164,6 +165,20 @@ def test_bad_sample_spoils_only_its_frames(
       assert not np.any(np.all(np.isfinite(values), axis=-1))
     actual[clip, frames, :, channel] = expected[clip, frames, :, channel]
   np.testing.assert_array_equal(actual, expected)
+
+
+def test_golden_vectors_are_those_of_the_oracle():
+  for golden in GOLDENS:
+    config = golden.config()
+    signals = golden.signals()
+    if not signals.size or golden.dtype != "float32":
+      continue
+    expected, bound = golden.expected()
+    channel = np.moveaxis(signals, layouts.channel_axis(config), 1)[0, 0]
+    own = vectors.golden(golden.name, channel, config, {}).values(config)
+    values = layouts.frames_of(expected[0], 0, config)
+    bound = layouts.frames_of(bound[0], 0, config)
+    assert bounds.deviation(config, own, values, bound).ok, golden.name
 
 
 @pytest.mark.parametrize("golden", GOLDENS, ids=lambda golden: golden.name)

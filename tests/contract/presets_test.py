@@ -9,9 +9,8 @@ import tensorflow as tf
 import tfspec
 from tests import lanes
 from tests.paths import ROOT
-from tfspec.contract import parity
+from tfspec.contract import parity, vectors
 from tfspec.contract.registry import Recording
-from tfspec.contract.vectors import golden
 
 _REFERENCES = ROOT / "tests" / "testdata" / "presets"
 _PRESETS = {preset.name: preset for preset in tfspec.presets()}
@@ -91,8 +90,19 @@ def test_preset_is_exact_in_float64(name):
   np.testing.assert_allclose(
     values, expected[0], rtol=1e-9, atol=1e-9 * np.max(np.abs(expected))
   )
-  own = golden(name, signals, config, {}).values(config)
+  own = vectors.golden(name, signals, config, {}).values(config)
   np.testing.assert_allclose(own, expected[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", _PRESETS)
+def test_bounds_tell_values_apart(name):
+  config = _PRESETS[name].config
+  spectrogram = tfspec.Spectrogram(config)
+  (noise,) = (v for v in vectors.make(spectrogram) if v.name == "noise")
+  values, tolerance = noise.values(config), noise.tolerance(config)
+  for wrong in (np.zeros_like(values), -values, np.roll(values, 1, 0)):
+    is_apart = np.abs(wrong - values) > tolerance
+    assert np.mean(is_apart) > 0.9
 
 
 def test_every_preset_says_where_it_comes_from():

@@ -86,7 +86,8 @@ def test_text_of_a_proto_is_a_config():
 @pytest.mark.parametrize(
   "config, error, told",
   [
-    ("wisper", ValueError, "name of a preset or the text of a proto.*'wisper'"),
+    ("wisper", ValueError, "name must be one of 'whisper'.*'wisper'"),
+    ("", ValueError, "name must be one of 'whisper'.* Got: ''"),
     ("mode: MODE_LOUD", ValueError, "Got: 'mode: MODE_LOUD'"),
     (3, TypeError, "must be a SpectrogramConfig.* Got: int"),
   ],
@@ -94,6 +95,11 @@ def test_text_of_a_proto_is_a_config():
 def test_what_is_no_config(config, error, told):
   with pytest.raises(error, match=told):
     Spectrogram(config)
+
+
+def test_trainable_is_that_of_the_config():
+  with pytest.raises(ValueError, match="trainable must be left to the config"):
+    Spectrogram("whisper", trainable=True)
 
 
 @pytest.mark.slow

@@ -82,9 +82,12 @@ def _stages(draw, config):
       st.none()
       | st.builds(
         tfspec.Normalization,
-        source=st.sampled_from(["constants", "clip"]),
         mean=_numbers(-4.0, 4.0, features),
         std=_numbers(0.5, 4.0, features),
+      )
+      | st.builds(
+        tfspec.Normalization,
+        source=st.just("clip"),
         unit_variance=st.booleans(),
         ddof=st.integers(0, 1),
         epsilon=st.sampled_from([1e-5, 1e-2]),
@@ -100,7 +103,7 @@ def _stages(draw, config):
     changes["stacking"] = draw(
       st.none()
       | st.builds(
-        tfspec.Stacking, size=st.integers(1, 4), step=st.integers(1, 4)
+        tfspec.Stacking, size=st.integers(2, 4), step=st.integers(1, 4)
       )
     )
   return dataclasses.replace(config, **changes)

@@ -218,7 +218,11 @@ def test_each_field_alone_and_the_largest_first():
   short = tfspec.SpectrogramConfig(frame_length=64, frame_step=20)
   long = tfspec.SpectrogramConfig(frame_length=256, frame_step=200)
   found = {d.field: d.alone for d in tfspec.explain(short, long).fields}
-  assert found["frame_step"] is None and found["frame_length"].note
+  assert "alone it is no config: frame_step must" in found["frame_step"].note
+  assert "shapes differ" in found["frame_length"].note
+  # What a default stands for is measured, not the default.
+  wide = tfspec.explain(_with(frame_length=32), _with(frame_length=64))
+  assert all(d.alone.note for d in wide.fields)
 
 
 def test_padding_values():

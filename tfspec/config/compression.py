@@ -54,7 +54,10 @@ class Compression(fields.ValueStage):
     "A value is another function of the power.",
   )
   floor: float = declare(
-    1e-10, Number(1e-36, 1e18), "Quiet values are raised to another level."
+    1e-10,
+    Number(1e-36, 1e18),
+    "Quiet values are raised to another level.",
+    is_inert=lambda stage: stage.floor <= stage.offset,
   )
   offset: float = declare(
     0.0, Number(0.0, 1e18), "Quiet values change, loud ones hardly."
@@ -93,6 +96,15 @@ class Compression(fields.ValueStage):
         "square of a smaller one is 0 in float32. Got: "
         f"compression.floor={self.floor:g}."
       )
+    if self.kind == "power":
+      least = max(self.floor, self.offset)
+      if not -30 <= self.exponent * math.log10(least) <= 18:
+        raise ValueError(
+          "compression.floor ** compression.exponent must be in [1e-30, 1e18]. "
+          f"Got: compression.floor={self.floor:g}, "
+          f"compression.offset={self.offset:g}, "
+          f"compression.exponent={self.exponent:g}."
+        )
     if self.peak is not None and self.dynamic_range is None:
       raise ValueError(
         "compression.peak must be None without compression.dynamic_range. Got: "

@@ -121,9 +121,10 @@ class Numbers:
   ) -> float | tuple[float, ...]:
     """Returns a number, or a tuple of more than one."""
     del config
-    is_number = isinstance(value, int | float) or np.ndim(value) == 0
+    if hasattr(value, "dtype"):
+      value = np.asarray(value).tolist()
     numbers = []
-    for item in [value] if is_number else value:
+    for item in value if isinstance(value, list | tuple) else [value]:
       number = rules.check_number(name, item)
       rules.check_range(name, number, self.low, self.high)
       numbers.append(number)

@@ -1,10 +1,12 @@
 """The stage that shifts and scales each feature."""
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import numpy as np
 
+from tfspec.coefficients import rules
 from tfspec.config import fields
 from tfspec.config.fields import (
   Choice,
@@ -33,10 +35,10 @@ class Normalization(fields.ValueStage):
 
   Attributes:
     source: "constants" or "clip".
-    mean: What is subtracted with "constants", in `[-1e18, 1e18]`: one number,
-      or one a feature.
-    std: What the difference is divided by with "constants", in
-      `[1e-18, 1e18]`: one number, or one a feature.
+    mean: What is subtracted with "constants", in `[-1e9, 1e9]`: one number, or
+      one a feature.
+    std: What the difference is divided by with "constants", in `[1e-9, 1e9]`:
+      one number, or one a feature.
     unit_variance: Whether "clip" divides. False: it subtracts the mean alone.
     ddof: The variance of a clip is a sum over `num_frames - ddof` frames, 0 or
       1, but at least over one.
@@ -63,13 +65,13 @@ class Normalization(fields.ValueStage):
   )
   mean: float | tuple[float, ...] = declare(
     0.0,
-    Numbers(-1e18, 1e18),
+    Numbers(-1e9, 1e9),
     "Values change by a constant.",
     is_inert=lambda stage: not _has_constants(stage),
   )
   std: float | tuple[float, ...] = declare(
     1.0,
-    Numbers(1e-18, 1e18),
+    Numbers(1e-9, 1e9),
     "Values change by a factor.",
     is_inert=lambda stage: not _has_constants(stage),
   )
@@ -101,6 +103,12 @@ class Normalization(fields.ValueStage):
   def check(self, config: Any) -> None:
     """Checks the fields beside those of the config."""
     super().check(config)
+    if self.source == "clip" and (self.mean, self.std) != (0.0, 1.0):
+      raise ValueError(
+        f"{self.PATH}.mean and {self.PATH}.std must be left out where "
+        f"{self.PATH}.source is 'clip'. Got: {self.PATH}.mean="
+        f"{rules.brief(self.mean)}, {self.PATH}.std={rules.brief(self.std)}."
+      )
     features = config.features_before(self)
     for name, value in (("mean", self.mean), ("std", self.std)):
       if isinstance(value, tuple) and len(value) != features:
@@ -158,4 +166,9 @@ class Normalization(fields.ValueStage):
     std = self._std(centred)
     std_off = self._std(off) + terms * std if self.unit_variance else 0.0
     low = self._divisor(np.maximum(std - std_off, 0.0))
-    return (off + np.abs(result) * std_off) / low + 4 * unit * np.abs(result)
+    bound = (off + np.abs(result) * std_off) / low + 4 * unit * np.abs(result)
+    if not self.unit_variance:
+      return bound
+    # No value is further from the mean than all deviations together.
+    most = math.sqrt(len(values)) * (1.0 + 1e-6)
+    return np.minimum(bound, np.abs(result) + most)

@@ -85,8 +85,9 @@ class SpectrogramConfig:
       length), "symmetric" (the same with the sample at the end twice) or
       "constant" (`pad_value`). None: "reflect" for "center", "symmetric" for
       "hop_center". Must be None for other paddings.
-    pad_value: The sample that `pad_mode="constant"` adds, in `[-1e18, 1e18]`.
-      None: 0.0. Must be None for other pad modes.
+    pad_value: The sample that `pad_mode="constant"` adds, in `[-1e18, 1e18]`,
+      after the gain and the pre-emphasis of the clip. None: 0.0. Must be None
+      for other pad modes.
     window_length: Samples in the window, in `[1, frame_length]`. A shorter
       window stands in the middle of its frame, as in torch and librosa, with
       `(frame_length - window_length) // 2` zeros before it and the others
@@ -240,7 +241,10 @@ class SpectrogramConfig:
     False, Flag(), "A clip has one frame less, at its end."
   )
   conditioning: Conditioning | None = declare(
-    None, Group(Conditioning), "The samples change before the transform."
+    None,
+    Group(Conditioning),
+    "The samples change before the transform.",
+    is_inert=lambda config: config.conditioning in (None, Conditioning()),
   )
   filter_bank: FilterBank | None = declare(
     None, Group(FilterBank), "Bands take the place of bins."
@@ -278,6 +282,11 @@ class SpectrogramConfig:
     )
     for stage in self.all_stages:
       stage.check(self)
+    if self.stages and self.num_features > _MOST_FEATURES:
+      raise ValueError(
+        f"num_features must be at most {_MOST_FEATURES} with stages. Got: "
+        f"num_features={self.num_features}, of {self.num_bins} bins."
+      )
 
   @property
   def all_stages(self) -> tuple[Stage, ...]:
@@ -382,14 +391,18 @@ class SpectrogramConfig:
       value = math.log(value)
     if not self.stages:
       return value
-    # Enough frames for a stack.
-    frames = 1 if self.stacking is None else self.stacking.size
-    values = np.full([frames, self.features_before(self.stages[0])], value)
+    values = np.full([1, self.features_before(self.stages[0])], value)
     for stage in config.stages:
+      if stage is config.stacking:
+        values = np.tile(values, config.stacking.size)
+        continue
       if stage is config.cepstrum and config.has_energy:
-        least = np.full([len(values), 1], math.log(LEAST_ENERGY))
+        least = np.full([1, 1], math.log(LEAST_ENERGY))
         values = np.concatenate([values, least], axis=1)
       values = stage.apply(values, config)
+      if stage is config.cepstrum:
+        # So it is of equal values. What a product leaves depends on the CPU.
+        values[:, 1:] = 0.0
     found = tuple(values[0].tolist())
     return found if any(v != found[0] for v in found) else found[0]
 
@@ -410,6 +423,20 @@ class SpectrogramConfig:
     """
     frames = self.num_transformed(samples)
     return frames if self.stacking is None else self.stacking.num_frames(frames)
+
+  def why_no_frames(self, samples: int) -> str:
+    """Returns a sentence on why a clip of so many samples has no frames.
+
+    Args:
+      samples: Length of the clip, at least 1.
+    """
+    frames = self.num_transformed(samples)
+    if frames:
+      return f"The clip has {frames} of the frames that stacking.size asks for."
+    whole = dataclasses.replace(self, drop_last_frame=False)
+    if whole.num_transformed(samples):
+      return "The clip has one frame, which drop_last_frame leaves out."
+    return "The clip is shorter than a frame."
 
   def num_transformed(self, samples: int) -> int:
     """Returns how many frames of a clip are transformed: those of a stack too.
@@ -623,6 +650,7 @@ class ResolvedConfig(SpectrogramConfig):
     return self.floor or 0.0
 
 
+_MOST_FEATURES = 1 << 22
 FIELDS = fields.of(SpectrogramConfig)
 # Those of all stages among them, by path.
 PATHS = {

@@ -35,6 +35,15 @@ class Stacking(fields.ValueStage):
   size: int = declare(2, Integer(1, 100), "There are more or fewer features.")
   step: int = declare(2, Integer(1, 100), "A clip has more or fewer frames.")
 
+  def check(self, config: Any) -> None:
+    """Checks the fields beside those of the config."""
+    super().check(config)
+    if self.size == self.step == 1:
+      raise ValueError(
+        f"{self.PATH} must put frames together or leave some out. Got: "
+        f"{self.PATH}.size=1, {self.PATH}.step=1."
+      )
+
   @property
   def is_of_frames(self) -> bool:
     """Whether a frame is alone: it never is."""

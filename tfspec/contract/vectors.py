@@ -152,7 +152,10 @@ def cancelled(
 
 def _frames(signals: np.ndarray, config: ResolvedConfig) -> np.ndarray:
   """Returns the frames of `[samples]`, `[num_frames, frame_length]`."""
-  count = config.num_transformed(len(signals))
+  # Padding does not know of a last frame that is left out.
+  count = framing.num_frames(
+    len(signals), config.frame_length, config.frame_step, config.padding
+  )
   if config.pad_mode and len(signals):
     margins = framing.margins(
       len(signals), config.frame_length, config.frame_step, config.padding
@@ -168,4 +171,5 @@ def _frames(signals: np.ndarray, config: ResolvedConfig) -> np.ndarray:
   before = missing // 2 if config.padding == "same" else 0
   signals = np.pad(signals, [before, missing - before])
   starts = config.frame_step * np.arange(count)[:, np.newaxis]
-  return signals[starts + np.arange(config.frame_length)]
+  frames = signals[starts + np.arange(config.frame_length)]
+  return frames[:-1] if config.drop_last_frame else frames

@@ -126,13 +126,14 @@ def _computation(config: SpectrogramConfig) -> Callable[[str, str], Clip]:
     record, values = records.make_example(shape, source, file.sample_rate_hz)
     by_time = np.moveaxis(values, axis, 0)
     for piece in _pieces(file.samples, file.channels, config):
+      signals = file.read(piece.start, piece.stop)
       # Not `numpy()`, which copies.
-      found = np.asarray(
-        memoryview(compute_piece(file.read(piece.start, piece.stop)))
-      )
+      found = np.asarray(memoryview(compute_piece(signals)))
       found = np.moveaxis(found, axis, 0)[piece.own]
       if not np.all(np.isfinite(found)):
         reason = "The clip must be finite. Got: samples that are inf or NaN."
+        if np.all(np.isfinite(signals)):
+          reason = "The values must fit into float32. Got: inf or NaN."
         return Clip(source, reason=reason)
       by_time[piece.frames] = found
     return Clip(
@@ -203,7 +204,7 @@ def _no_frames(file: wav_file.WavFile, config: SpectrogramConfig) -> str:
   if not file.samples:
     return f"The file holds no samples{cut}."
   return (
-    "The clip is shorter than a frame. "
+    f"{config.why_no_frames(file.samples)} "
     f"Got: samples={file.samples}{cut}, frame_length={config.frame_length}."
   )
 

@@ -126,6 +126,7 @@ class MelSpectrogram(Spectrogram):
       if power_to_db and decibels
       else None,
     )
+    kwargs.pop("trainable", None)  # There is nothing to train.
     super().__init__(config, **kwargs)
     self.input_spec = None
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from google.protobuf import text_format
 
-from tfspec.config import FIELDS, SpectrogramConfig, messages, preset, presets
+from tfspec.config import FIELDS, SpectrogramConfig, messages, preset
 from tfspec.layers.stft_spectrogram import STFTSpectrogram
 
 
@@ -46,7 +46,12 @@ class Spectrogram(STFTSpectrogram):
         "config must be a SpectrogramConfig, the name of a preset, or the text "
         f"of a proto. Got: {type(config).__name__}."
       )
-    kwargs.pop("trainable", None)  # The config says it.
+    trainable = kwargs.pop("trainable", config.trainable)
+    if trainable != config.trainable:
+      raise ValueError(
+        "trainable must be left to the config. Got: "
+        f"trainable={trainable}, config.trainable={config.trainable}."
+      )
     arguments = {field.name: getattr(config, field.name) for field in FIELDS}
     arguments["engine"] = config.resolved().engine
     super().__init__(**arguments, **kwargs)
@@ -67,7 +72,7 @@ class Spectrogram(STFTSpectrogram):
 
 
 def _parse(text: str) -> SpectrogramConfig:
-  if any(text == each.name for each in presets()):
+  if ":" not in text and "{" not in text:  # No text of a proto.
     return preset(text)
   try:
     proto = messages.parse(text.encode(), "config.textproto")
@@ -75,5 +80,5 @@ def _parse(text: str) -> SpectrogramConfig:
   except ValueError as e:
     raise ValueError(
       "config must be the name of a preset or the text of a proto. "
-      f"Got: {text[:80]!r}, and {e}"
+      f"Got: {text[:80]!r}; {e}"
     ) from e

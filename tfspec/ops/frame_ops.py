@@ -70,16 +70,15 @@ def deltas(
   """
   with tf.name_scope(name or "deltas"):
     frames = shape_ops.dims(values)[-2]
+    if num_frames is not None:
+      last = tf.maximum(num_frames - 1, 0)[:, tf.newaxis]
+      index = tf.minimum(tf.range(frames), last)
+      values = tf.gather(values, index, axis=2, batch_dims=1)
+    ends = [values[..., :1, :]] * width, [values[..., -1:, :]] * width
+    wide = tf.concat([*ends[0], values, *ends[1]], axis=-2)
 
     def shifted(by: int) -> tf.Tensor:
-      index = tf.range(frames) + by
-      if num_frames is None:
-        return tf.gather(
-          values, tf.clip_by_value(index, 0, frames - 1), axis=-2
-        )
-      last = tf.maximum(num_frames - 1, 0)[:, tf.newaxis]
-      index = tf.maximum(tf.minimum(index, last), 0)
-      return tf.gather(values, index, axis=2, batch_dims=1)
+      return wide[..., width + by : width + by + frames, :]
 
     terms = [k * (shifted(k) - shifted(-k)) for k in range(1, width + 1)]
     norm = 2 * sum(k * k for k in range(1, width + 1))

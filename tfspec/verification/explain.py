@@ -31,7 +31,7 @@ class Difference:
     b: Its value in the second.
     effect: What that does to the numbers, in a sentence or two.
     alone: How far the values of the first are from what they are with the value
-      of the second in this field alone; None if that is no config.
+      of the second in this field alone. None where kernels are trained.
   """
 
   field: str
@@ -44,9 +44,9 @@ class Difference:
     text = f"{self.field}: {brief(self.a)} against {brief(self.b)}. " + (
       self.effect
     )
-    if self.alone is None or self.alone.largest is None:
+    if self.alone is None:
       return text
-    return f"{text} Alone: {self.alone}."
+    return f"{text} Alone: {str(self.alone).removesuffix('.')}."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,18 +184,25 @@ def compare(a: Definition, b: Definition) -> Explanation:
   return Explanation(a, b, fields, execution, kernels_differ, _measure(a, b))
 
 
-def _alone(path: str, a: Definition, b: Definition) -> Numbers | None:
-  """Returns how much one field of `b` changes in `a`, if there may be one."""
-  value: Any = b.config
-  for name in path.split("."):
-    value = getattr(value, name)
+def _alone(path: str, a: Definition, b: Definition) -> Numbers:
+  """Returns how much one field of `b` changes in `a`."""
+  value = _value(b.config.resolved(), path)
   try:
     with warnings.catch_warnings():
       warnings.simplefilter("ignore")  # Of an empty filter.
       changed = fields_lib.replace(a.config, {path: value})
-  except ValueError:
-    return None
+  except ValueError as e:
+    return Numbers(note=f"alone it is no config: {e}")
+  if _value(changed.resolved(), path) != value:
+    return Numbers(note="alone it stands for another value")
   return _measure(a, dataclasses.replace(a, config=changed))
+
+
+def _value(config: ResolvedConfig, path: str) -> Any:
+  value: Any = config
+  for name in path.split("."):
+    value = getattr(value, name)
+  return value
 
 
 def _largest(difference: Difference) -> float:

@@ -156,12 +156,15 @@ def _read(
   share = files.size(path) / len(contents)
   seconds = share * len(signals) / rate
   frames = max(1, most_values // config.num_features)
+  if config.stacking is not None:
+    frames *= config.stacking.step
   shown = signals[: frames * config.frame_step + config.frame_length, :1]
   values = spectrogram(layouts.to_layout(shown, config)).numpy()
   if not values.size:
+    reason = config.why_no_frames(len(signals)) if len(signals) else ""
     raise ValueError(
-      f"{name}: the clip must have at least one frame to be drawn. Got: "
-      f"samples={len(signals)}, frame_length={config.frame_length}."
+      f"{name}: the clip must have at least one frame to be drawn. {reason} "
+      f"Got: samples={len(signals)}, frame_length={config.frame_length}."
     )
   notes = []
   if share == 1.0 and missing:
@@ -174,8 +177,8 @@ def _read(
   if seconds_shown < seconds:
     drawn = f"first {seconds_shown:.1f} s of {seconds:.1f} s"
     title = f"{path} ({drawn})"
-    peak = "" if config.is_of_frames else ", below the peak of these"
-    notes.append(f"{name}: the {drawn} are drawn{peak}.")
+    alone = "" if config.is_of_frames else ", as if they were all"
+    notes.append(f"{name}: the {drawn} are drawn{alone}.")
   return Panel(title, values, rate), notes
 
 
