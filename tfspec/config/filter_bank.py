@@ -1,12 +1,13 @@
 """The stage that adds the bins of a frame up to bands."""
 
 import dataclasses
+import functools
 import warnings
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tfspec.coefficients import filter_banks, rules
+from tfspec.coefficients import filter_banks, framing, rules
 from tfspec.config import fields
 from tfspec.config.fields import Choice, Integer, Number, declare
 
@@ -64,6 +65,29 @@ def _of_formula(*arguments: Any, **others: Any) -> Any:
   return declare(
     *arguments, is_inert=lambda bank: bank.table is not None, **others
   )
+
+
+@functools.lru_cache(64)  # Eager code asks for them at each call.
+def _weights(
+  bank: "FilterBank", fft_length: int, sample_rate_hz: float
+) -> np.ndarray:
+  if bank.table is not None:
+    num_bins = framing.num_bins(fft_length)
+    weights = filter_banks.of_table(bank.table, num_bins)
+  else:
+    weights = filter_banks.mel_filter_bank(
+      fft_length,
+      sample_rate_hz,
+      bank.num_bands,
+      bank.scale,
+      bank.slopes,
+      bank.norm,
+      bank.low_hz,
+      bank.high_hz,
+      bank.first_bin,
+    )
+  weights.setflags(write=False)
+  return weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,20 +249,8 @@ class FilterBank(fields.ValueStage):
     warnings.warn(sentence, stacklevel=2)
 
   def weights(self, config: Any) -> np.ndarray:
-    """Returns the filters, float64 `[num_bins, num_bands]`."""
-    if self.table is not None:
-      return filter_banks.of_table(self.table, config.num_bins)
-    return filter_banks.mel_filter_bank(
-      config.resolved().fft_length,
-      config.sample_rate_hz,
-      self.num_bands,
-      self.scale,
-      self.slopes,
-      self.norm,
-      self.low_hz,
-      self.high_hz,
-      self.first_bin,
-    )
+    """Returns the filters, float64 `[num_bins, num_bands]`, read-only."""
+    return _weights(self, config.resolved().fft_length, config.sample_rate_hz)
 
   def num_features(self, features: int) -> int:
     """Returns the number of bands."""

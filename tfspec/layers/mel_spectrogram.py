@@ -13,6 +13,7 @@ from tfspec.config import (
   SpectrogramConfig,
 )
 from tfspec.layers.spectrogram import Spectrogram
+from tfspec.spectrogram import layouts
 
 
 @keras.saving.register_keras_serializable(package="tfspec")
@@ -106,7 +107,7 @@ class MelSpectrogram(Spectrogram):
       periodic=True,
       scaling=None,
       padding="center",
-      data_format="channels_first",
+      data_format=layouts.CHANNELS_FIRST,
       sample_rate_hz=sampling_rate,
       filter_bank=FilterBank(
         num_bands=num_mel_bins,

@@ -12,6 +12,9 @@ import tensorflow as tf
 from tfspec.config import SpectrogramConfig
 from tfspec.ops import check_ops, shape_ops
 
+# For a layer whose bands come before its frames.
+CHANNELS_FIRST = "channels_first"
+
 # With more channels than libsndfile knows, samples and channels are swapped.
 _MAX_CHANNELS = 1024
 # Clips with up to this many channels may have fewer samples than channels: no
