@@ -94,13 +94,20 @@ ROUTES = (
   dataset_map,
   keras_layer,
 )
+_LONG = (blocks, blocks_of_any_shape, xla)
 _expected = functools.lru_cache(1)(lambda golden: golden.expected())
 
 
 def _cases():
-  """Returns each golden on each route; on two of them, in turn, it is fast."""
+  """Returns each golden on each route; on two of them it is fast.
+
+  Each fourth golden is also compiled or cut into blocks there, in turn: that
+  takes several times as long.
+  """
+  short, long = (eager, keras_layer, dataset_map), (graph, *_LONG)
   for i, golden in enumerate(GOLDENS):
-    fast = {ROUTES[(2 * i + j) % len(ROUTES)] for j in range(2)}
+    second = short[(i + 1) % 3] if i % 4 else long[i // 4 % len(long)]
+    fast = {short[i % 3], second}
     for route in ROUTES:
       yield pytest.param(
         golden,

@@ -21,7 +21,7 @@ def window(
   length = window_length or frame_length
   if spec is None:
     values = np.ones(length)
-  elif spec == "povey":
+  elif isinstance(spec, str) and spec == "povey":
     turns = np.arange(length) / (length if periodic else length - 1)
     values = (0.5 - 0.5 * np.cos(2 * np.pi * turns)) ** 0.85
   elif isinstance(spec, str) or isinstance(spec[0], str):
