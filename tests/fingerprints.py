@@ -233,4 +233,5 @@ FINGERPRINTS = {
   "cepstrum_energy": "221b4b82e867da67",
   "cepstrum_energy_kernel": "3979a1a4ef24f905",
   "preset_kaldi_mfcc": "560f61098dd5fc7c",
+  "stacking_700": "82326f6baaeac95c",
 }

@@ -57,6 +57,7 @@ REFUSED = {
 UNREADABLE = {
   ("frame_step_one", "step", "v6e"),
   ("frame_step_one_kernel", "step", "v6e"),
+  ("preset_granite_speech", "step", "v6e"),
   *(
     (f"{name} with lengths", kind, "v6e")
     for name in (

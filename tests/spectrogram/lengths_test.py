@@ -86,7 +86,11 @@ def test_every_mode(mode, padding):
   spectrogram, signals = tfspec.Spectrogram(config), _batch()
   values, num_frames = spectrogram(signals, _LENGTHS)
   silent = dataclasses.replace(
-    config, padding="valid", pad_mode=None, pad_value=None
+    config,
+    padding="valid",
+    pad_mode=None,
+    pad_value=None,
+    drop_last_frame=False,
   )
   silence = tfspec.Spectrogram(silent)(tf.zeros([64, 2])).numpy()
   assert silence.shape == (1, 2 * config.num_features)

@@ -593,6 +593,12 @@ GOLDENS = [
         200,
       ),
       (
+        "stacking",
+        "stacking { size: 3 step: 2 }",
+        "mode: MODE_MAGNITUDE engine: ENGINE_KERNEL ",
+        700,
+      ),
+      (
         "stacked_deltas",
         "stacking {} deltas {} cepstrum { num_coefficients: 3 } "
         "normalization { source: SOURCE_CLIP }",

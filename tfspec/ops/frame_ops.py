@@ -103,5 +103,12 @@ def stack(
     frames = shape_ops.dims(values)[-2]
     maximum = max if isinstance(frames, int) else tf.maximum
     count = maximum((frames - size) // step + 1, 0)
-    parts = [values[..., i::step, :][..., :count, :] for i in range(size)]
+    if step == size:  # A TPU may make a rounded product of slices.
+      *leading, _, features = shape_ops.dims(values)
+      own = values[..., : count * size, :]
+      return tf.reshape(own, [*leading, count, size * features])
+    # XLA differentiates a slice wrongly that starts behind the end.
+    none = [[0, 0]] * (values.shape.rank - 2)
+    wide = tf.pad(values, [*none, [0, size], [0, 0]])
+    parts = [wide[..., i::step, :][..., :count, :] for i in range(size)]
     return tf.concat(parts, axis=-1)

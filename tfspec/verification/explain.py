@@ -154,8 +154,8 @@ def explain(a: Any, b: Any) -> Explanation:
     >>> explanation = explain(
     ...   config, tfspec.SpectrogramConfig(frame_length=400, frame_step=160)
     ... )
-    >>> print(explanation.fields[0])
-    frame_step: 200 against 160. B has 1.25 times as many frames as A.
+    >>> explanation.fields[0].effect
+    'B has 1.25 times as many frames as A.'
     >>> explain(config, "speech.textproto").same
     False
   """
