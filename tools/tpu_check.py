@@ -57,7 +57,20 @@ REFUSED = {
 UNREADABLE = {
   ("frame_step_one", "step", "v6e"),
   ("frame_step_one_kernel", "step", "v6e"),
-  ("preset_granite_speech", "step", "v6e"),
+  *(
+    (f"preset_{name}", "step", "v6e")
+    for name in (
+      "whisper",
+      "whisper_large_v3",
+      "lhotse_fbank",
+      "torchaudio_mel",
+      "torchaudio_mfcc",
+      "keras_mel",
+      "clap",
+      "panns",
+      "granite_speech",
+    )
+  ),
   *(
     (f"{name} with lengths", kind, "v6e")
     for name in (
