@@ -25,6 +25,15 @@ def test_clips_and_their_split():
   assert any(other.tolist() != held_out.files.tolist() for other in others)
 
 
+def test_front_end_of_bands():
+  layer = train_example.front_end("log_mel")
+  assert layer.spectrogram_config.num_features == 40
+  # The same floor, of power.
+  log = train_example.front_end().spectrogram_config
+  bands = layer.spectrogram_config
+  assert bands.silence == pytest.approx(2 * log.silence)
+
+
 def test_what_pads_a_clip_does_not_matter():
   keras.utils.set_random_seed(1)
   model = train_example.make_model()
