@@ -111,6 +111,28 @@ def frames(
   return np.array(rows, np.float64).reshape(count, frame_length)
 
 
+def without_dc(
+  signals: np.ndarray,
+  frame_length: int,
+  frame_step: int,
+  padding: str,
+  pad_mode: str | None,
+  pad_value: float | None,
+  fields: dict[str, Any],
+) -> np.ndarray:
+  """Returns frames of `[samples]` as they are before their pre-emphasis.
+
+  The fields are those of the conditioning, as JSON has them.
+  """
+  signals = fields.get("gain", 1.0) * signals
+  if fields.get("preemphasis_of") == "PREEMPHASIS_OF_CLIP":
+    signals = emphasised(signals, fields)
+  rows = frames(signals, frame_length, frame_step, padding, pad_mode, pad_value)
+  if fields.get("remove_dc"):
+    rows = rows - np.sum(rows, axis=1, keepdims=True) / frame_length
+  return rows
+
+
 def stft(
   signals: np.ndarray,
   values: np.ndarray,
@@ -126,14 +148,10 @@ def stft(
   The fields are those of the conditioning, as JSON has them.
   """
   fields = fields or {}
-  signals = fields.get("gain", 1.0) * signals
-  of_clip = fields.get("preemphasis_of") == "PREEMPHASIS_OF_CLIP"
-  if of_clip:
-    signals = emphasised(signals, fields)
-  rows = frames(signals, len(values), frame_step, padding, pad_mode, pad_value)
-  if fields.get("remove_dc"):
-    rows = rows - np.sum(rows, axis=1, keepdims=True) / len(values)
-  if not of_clip:
+  rows = without_dc(
+    signals, len(values), frame_step, padding, pad_mode, pad_value, fields
+  )
+  if fields.get("preemphasis_of") != "PREEMPHASIS_OF_CLIP":
     rows = np.reshape([emphasised(row, fields) for row in rows], rows.shape)
   rows = rows * values
   turns = np.outer(np.arange(len(values)), np.arange(fft_length // 2 + 1))
@@ -189,13 +207,15 @@ def log_energy(
   fields: dict[str, Any] | None = None,
 ) -> np.ndarray:
   """Returns the logarithm of the energy of each frame of `[samples]`."""
-  fields = fields or {}
-  signals = fields.get("gain", 1.0) * signals
-  if fields.get("preemphasis_of") == "PREEMPHASIS_OF_CLIP":
-    signals = emphasised(signals, fields)
-  rows = frames(signals, frame_length, frame_step, padding, pad_mode, pad_value)
-  if fields.get("remove_dc"):
-    rows = rows - np.sum(rows, axis=1, keepdims=True) / frame_length
+  rows = without_dc(
+    signals,
+    frame_length,
+    frame_step,
+    padding,
+    pad_mode,
+    pad_value,
+    fields or {},
+  )
   return np.log(np.maximum(np.sum(rows**2, axis=1), 2.0**-23))
 
 
